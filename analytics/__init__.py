@@ -1,0 +1,1 @@
+"""Streaming detection on committed telemetry, and reliability statistics."""

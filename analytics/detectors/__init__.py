@@ -1,0 +1,1 @@
+"""What a device says, turned into features and detections; pure."""

@@ -1,0 +1,1 @@
+"""The field-service core: from a signal to a settled work order."""

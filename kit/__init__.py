@@ -1,0 +1,1 @@
+"""Shared plumbing: settings, database, migrations, followers, clock, errors, logs. Knows nothing of the domain."""

@@ -1,0 +1,1 @@
+"""The command line and the wiring: every process, the embedded database, the doctor."""

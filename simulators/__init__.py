@@ -1,0 +1,1 @@
+"""Simulated machines, fleets and field staff; replay of recorded data."""
