@@ -1,0 +1,90 @@
+"""A real PostgreSQL for the tests: the embedded one, started once per test process; a fresh database per test."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import uuid
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from kit.database import Conn, connect
+from meantime import postgres, schema
+
+TEMPLATE = "meantime_template"
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[postgres.Server]:
+    """The test process's own cluster; fsync off, because no test pulls the plug of the machine."""
+    folder = Path(tempfile.mkdtemp(prefix="meantime-test-"))
+    folder.chmod(0o711)
+    running = postgres.start(
+        folder / "pg",
+        settings={"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "shared_buffers": "64MB"},
+    )
+    yield running
+    running.stop()
+    shutil.rmtree(folder)
+    shutil.rmtree(running.socket, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def template(server: postgres.Server) -> str:
+    """A migrated, empty database that the others are cloned from."""
+    schema.ensure_database(server.dsn("postgres"), TEMPLATE)
+    schema.migrate(server.dsn(TEMPLATE))
+    return TEMPLATE
+
+
+@pytest.fixture
+def dsn(server: postgres.Server, template: str) -> Iterator[str]:
+    """The DSN of an empty, migrated database of this test's own."""
+    name = f"t_{uuid.uuid4().hex[:12]}"
+    with psycopg.connect(server.dsn("postgres"), autocommit=True) as admin:
+        admin.execute(
+            sql.SQL("create database {} template {}").format(sql.Identifier(name), sql.Identifier(template))
+        )
+        yield server.dsn(name)
+        admin.execute(sql.SQL("drop database {} with (force)").format(sql.Identifier(name)))
+
+
+@pytest.fixture
+def db(dsn: str) -> Iterator[Conn]:
+    """An autocommit connection as the owner; `with db.transaction()` where a transaction is meant."""
+    with connect(dsn, application="test", autocommit=True) as conn:
+        yield conn
+
+
+@pytest.fixture
+def db_as(dsn: str) -> Iterator[Callable[[str], Conn]]:
+    """`db_as("meantime_fsm")` gives an autocommit connection in that role."""
+    opened: list[Conn] = []
+
+    def open_as(role: str) -> Conn:
+        opened.append(connect(dsn, role=role, application="test", autocommit=True))
+        return opened[-1]
+
+    yield open_as
+    for conn in opened:
+        conn.close()
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The shared data sets; tests that need them are skipped where they are not."""
+    folder = Path(os.environ.get("MEANTIME_TEST_DATA", Path(__file__).parents[2] / "shared" / "data"))
+    if not folder.is_dir():
+        pytest.skip(f"no shared data sets at {folder} (set MEANTIME_TEST_DATA)")
+    return folder
+
+
+def utc(text: str) -> datetime:
+    """`utc("2026-03-06 16:00")`"""
+    return datetime.fromisoformat(text).replace(tzinfo=UTC)
