@@ -1,0 +1,90 @@
+create table fsm.account (
+    code    text primary key,
+    name_en text not null,
+    name_zh text not null,
+    kind    text not null check (kind in ('asset', 'liability', 'income', 'expense', 'equity'))
+);
+insert into fsm.account values
+    ('receivable',       'Accounts receivable',          '应收账款',     'asset'),
+    ('recovery',         'Warranty recovery receivable', '保修追偿应收', 'asset'),
+    ('inventory',        'Inventory',                    '存货',         'asset'),
+    ('work_in_progress', 'Work in progress',             '在制工单成本', 'asset'),
+    ('cash',             'Cash',                         '现金',         'asset'),
+    ('payable_provider', 'Payable to providers',         '应付服务商',   'liability'),
+    ('payable_supplier', 'Payable to suppliers',         '应付供应商',   'liability'),
+    ('accrued_labour',   'Labour absorbed',              '已分配人工',   'liability'),
+    ('tax',              'Tax payable',                  '应交税费',     'liability'),
+    ('deposits',         'Customer credit',              '客户预存',     'liability'),
+    ('revenue',          'Service revenue',              '服务收入',     'income'),
+    ('service_cost',     'Cost of service',              '服务成本',     'expense'),
+    ('warranty_cost',    'Warranty cost',                '保修成本',     'expense'),
+    ('contract_cost',    'Contract service cost',        '合同服务成本', 'expense'),
+    ('stock_difference', 'Stock differences',            '存货差异',     'expense');
+
+-- Immutable and balanced: debit is positive, credit negative, an entry sums to zero per currency.
+create table fsm.journal_entry (
+    id          bigint generated always as identity primary key,
+    key         text not null unique,          -- posting twice makes one entry
+    kind        text not null,                 -- stock, settlement, receipt, payment, reversal
+    order_id    bigint references fsm.work_order,
+    customer_id int references fsm.customer,
+    provider_id int references fsm.provider,
+    occurred_at timestamptz not null,
+    posted_at   timestamptz not null,
+    reverses    bigint unique references fsm.journal_entry
+);
+create index on fsm.journal_entry (order_id);
+create table fsm.journal_line (
+    entry_id bigint not null references fsm.journal_entry,
+    position int not null,
+    account  text not null references fsm.account,
+    amount   numeric(18,4) not null check (amount <> 0),
+    currency char(3) not null,
+    text     text not null default '',
+    primary key (entry_id, position)
+);
+create index on fsm.journal_line (account);
+
+create or replace function fsm.check_balance() returns trigger language plpgsql as $$
+declare off record;
+begin
+    select currency, sum(amount) as total into off from fsm.journal_line
+    where entry_id = new.entry_id group by currency having sum(amount) <> 0 limit 1;
+    if found then
+        raise exception 'journal entry % does not balance: % % too much', new.entry_id, off.total, off.currency
+            using errcode = '23514';
+    end if;
+    return null;
+end $$;
+create constraint trigger balanced after insert on fsm.journal_line deferrable initially deferred
+    for each row execute function fsm.check_balance();
+create trigger append_only before update or delete on fsm.journal_line for each row execute function fsm.refuse_change();
+create trigger append_only before update or delete on fsm.journal_entry for each row execute function fsm.refuse_change();
+
+-- The settled order, line by line: what it cost, who pays how much.
+create table fsm.settlement (
+    order_id    bigint primary key references fsm.work_order,
+    entry_id    bigint not null references fsm.journal_entry,
+    currency    char(3) not null,
+    cost        numeric(18,4) not null,
+    net         numeric(18,4) not null,        -- billed to the customer, without tax
+    tax         numeric(18,4) not null,
+    gross       numeric(18,4) not null,
+    settled_at  timestamptz not null
+);
+create table fsm.settlement_line (
+    order_id    bigint not null references fsm.settlement,
+    position    int not null,
+    line        text not null check (line in ('labour', 'travel', 'parts')),
+    text_en     text not null,
+    text_zh     text not null,
+    quantity    numeric(12,3) not null,
+    unit        text not null,
+    unit_price  numeric(18,4) not null,
+    amount      numeric(18,4) not null,        -- price before coverage
+    covered_pct numeric(5,2) not null,
+    billed      numeric(18,4) not null,        -- to the customer
+    cost        numeric(18,4) not null,
+    rule        text not null,                 -- the entitlement rule applied
+    primary key (order_id, position)
+);
