@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -107,3 +109,11 @@ class Worker:
             due[job.name] = time.monotonic() + (0 if again else job.seconds)
             busy += bool(again)
         return busy
+
+
+def die_with_parent(parent: int) -> None:
+    """Linux: be told to stop when the process that started this one is gone, however it went."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
+        if os.getppid() != parent:  # it went before we asked
+            raise SystemExit(0)

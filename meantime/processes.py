@@ -1,0 +1,62 @@
+"""The process family: what each name runs. Imports happen in the process that needs them."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import threading
+from dataclasses import dataclass
+
+from kit import database, logs
+from kit.process import Worker, die_with_parent, stop_on_signals
+from kit.settings import Settings
+
+
+@dataclass(frozen=True)
+class Entry:
+    """`module:function`; a function named make_worker builds a `kit.process.Worker`, `run` takes (settings, stop)."""
+
+    module: str
+    function: str
+    what: str
+
+
+FAMILY = {
+    "endpoint": Entry("ingest.endpoint", "run", "MQTT end point that devices connect to"),
+    "collector": Entry("ingest.collector", "run", "subscriber to an existing broker"),
+    "storage": Entry("ingest.worker", "make_worker", "partitions, rollups, retention"),
+    "analytics": Entry("analytics.worker", "make_worker", "streaming detection"),
+    "fsm": Entry("fsm_core.worker", "make_worker", "episodes, orders, SLA, settlement"),
+    "dispatch": Entry("fsm_core.dispatch.worker", "make_worker", "assigns engineers"),
+    "api": Entry("api.server", "run", "REST API and console"),
+    "fleet": Entry("simulators.publisher", "run", "simulated devices"),
+    "staff": Entry("simulators.staff", "run", "simulated engineers and managers"),
+}
+CORE = ("endpoint", "storage", "analytics", "fsm", "dispatch", "api")
+
+
+def core(settings: Settings) -> tuple[str, ...]:
+    """The processes that `up` starts with these settings."""
+    return (*CORE, "collector") if settings.collector.host else CORE
+
+
+def run(name: str, settings: Settings, *, parent: int | None = None) -> None:
+    """Be one process of the family until SIGTERM or SIGINT."""
+    if parent is not None:
+        die_with_parent(parent)
+    logs.configure(settings, name)
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    entry = FAMILY[name]
+    stop = stop_on_signals()
+    target = getattr(importlib.import_module(entry.module), entry.function)
+    _run(target, entry.function, settings, stop)
+
+
+def _run(target: object, function: str, settings: Settings, stop: threading.Event) -> None:
+    assert callable(target)
+    if function == "run":
+        target(settings, stop)
+        return
+    worker = target(database.url(settings), settings)
+    assert isinstance(worker, Worker)
+    worker.run(stop)
