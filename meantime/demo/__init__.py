@@ -1,0 +1,1 @@
+"""The demo: a seeded world, its history, and the live run."""
