@@ -1,0 +1,1 @@
+"""Devices as assets: where they stand, what covers them."""

@@ -1,0 +1,1 @@
+"""Customers, their sites, contracts and the promises made to them."""

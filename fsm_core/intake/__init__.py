@@ -1,0 +1,1 @@
+"""Requests that people make: one inbox for all channels."""

@@ -1,0 +1,1 @@
+"""From a signal to a work order: episodes, suppression, repeat repairs."""

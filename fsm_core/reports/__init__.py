@@ -1,0 +1,1 @@
+"""Service reports: what the customer signs for."""

@@ -1,0 +1,1 @@
+"""Service-level clocks: working calendars, due times, warnings."""

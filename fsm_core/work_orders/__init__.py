@@ -1,0 +1,1 @@
+"""Work orders and visits: the promise and the trips made to keep it."""
