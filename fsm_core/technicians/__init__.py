@@ -1,0 +1,1 @@
+"""Engineers as a resource: working time, absences, position, workload."""
