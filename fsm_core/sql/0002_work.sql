@@ -16,6 +16,24 @@ insert into fsm.order_type values
     ('return',       'Return',                 '退货', true,  false, false),
     ('consultation', 'Consultation',           '咨询', false, false, false);
 
+-- After ISO 14224 tables B.2 (failure mechanism), B.3 (cause) and B.5 (maintenance activity).
+insert into fsm.repair_code values
+    ('cause',  'wear',             'Wear',                    '磨损',       false),
+    ('cause',  'fouling',          'Fouling or blockage',     '结垢或堵塞', false),
+    ('cause',  'leakage',          'Leakage',                 '泄漏',       false),
+    ('cause',  'electrical_fault', 'Electrical fault',        '电气故障',   false),
+    ('cause',  'control_fault',    'Control or sensor fault', '控制或传感器故障', false),
+    ('cause',  'material_defect',  'Material or manufacturing defect', '材料或制造缺陷', false),
+    ('cause',  'maintenance_error','Earlier maintenance error', '维修失误', false),
+    ('cause',  'no_fault_found',   'No fault found',          '未发现故障', false),
+    ('cause',  'operating_error',  'Operating error (misuse)', '操作失误（误用）', true),
+    ('cause',  'outside_limits',   'Run outside its limits (misuse)', '超限运行（误用）', true),
+    ('remedy', 'replace',          'Replaced',                '更换', false),
+    ('remedy', 'repair',           'Repaired',                '修复', false),
+    ('remedy', 'adjust',           'Adjusted',                '调整', false),
+    ('remedy', 'refit',            'Cleaned or refitted',     '清洁或重装', false),
+    ('remedy', 'inspect',          'Inspected, nothing done', '检查，未处理', false);
+
 create table fsm.work_order (
     id            bigint generated always as identity primary key,
     number        text not null unique generated always as ('WO-' || lpad(id::text, 6, '0')) stored,
