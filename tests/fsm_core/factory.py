@@ -1,4 +1,5 @@
-"""Master data for the tests of the field-service core: one function per thing, keyword defaults, the id returned.
+"""Master data for the tests of the field-service core: one function per thing, keyword defaults,
+the id returned.
 
 `world(conn)` makes one of each, so that a test names only what it is about.
 """
@@ -62,7 +63,7 @@ def sla_plan(
     arrive: int = 240,
     complete: int = 480,
 ) -> str:
-    """A plan with the targets for priority 1; priority n has n times as long. `tier` gets it without a contract."""
+    """A plan with targets for priority 1; priority n has n times as long. `tier` gets it without a contract."""
     conn.execute(
         "insert into fsm.sla_plan (code, name_en, name_zh, calendar) values (%s, %s, %s, %s)",
         (code, code, code, calendar),
@@ -75,7 +76,8 @@ def sla_plan(
             )
     if tier is not None:
         conn.execute(
-            "insert into fsm.tier_plan (tier, plan) values (%s, %s) on conflict (tier) do update set plan = excluded.plan",
+            """insert into fsm.tier_plan (tier, plan) values (%s, %s)
+               on conflict (tier) do update set plan = excluded.plan""",
             (tier, code),
         )
     return code
@@ -85,7 +87,8 @@ def customer(conn: Conn, *, code: str | None = None, tier: str = "standard", cur
     code = code or f"customer-{next(_counter)}"
     found: int = scalar(
         conn,
-        """insert into fsm.customer (code, name, tier, email, currency) values (%s, %s, %s, %s, %s) returning id""",
+        """insert into fsm.customer (code, name, tier, email, currency) values (%s, %s, %s, %s, %s)
+           returning id""",
         (code, code.title(), tier, f"{code}@example.com", currency),
     )
     return found
@@ -102,7 +105,8 @@ def site(
 ) -> int:
     found: int = scalar(
         conn,
-        """insert into fsm.site (customer_id, name, latitude, longitude, timezone) values (%s, %s, %s, %s, %s)
+        """insert into fsm.site (customer_id, name, address, latitude, longitude, timezone)
+           values (%s, %s, '1 Test Road', %s, %s, %s)
            returning id""",
         (customer_id, name or f"site-{next(_counter)}", latitude, longitude, timezone),
     )
@@ -123,8 +127,8 @@ def contract(
 ) -> int:
     found: int = scalar(
         conn,
-        """insert into fsm.contract (number, customer_id, valid_from, valid_until, labour_pct, parts_pct, travel_pct,
-               sla_plan) values (%s, %s, %s, %s, %s, %s, %s, %s) returning id""",
+        """insert into fsm.contract (number, customer_id, valid_from, valid_until, labour_pct, parts_pct,
+               travel_pct, sla_plan) values (%s, %s, %s, %s, %s, %s, %s, %s) returning id""",
         (
             number or f"CT-{next(_counter)}",
             customer_id,
@@ -193,8 +197,8 @@ def device(
         conn, "insert into ingest.device (uid, model) values (%s, %s) returning id", (uid, model)
     )
     conn.execute(
-        """insert into fsm.device (id, serial, site_id, parent_id, installed_on, warranty_until, warranty_hours,
-               criticality, qr_token) values (%s, %s, %s, %s, %s, %s, %s, %s, %s)""",
+        """insert into fsm.device (id, serial, site_id, parent_id, installed_on, warranty_until,
+               warranty_hours, criticality, qr_token) values (%s, %s, %s, %s, %s, %s, %s, %s, %s)""",
         (device_id, f"SN-{uid}", site_id, parent_id, installed_on, warranty_until, warranty_hours, criticality,
          f"qr-{uid}"),
     )  # fmt: skip
@@ -233,8 +237,8 @@ def solution(
     """`parts`: part id → quantity that the repair is expected to need."""
     found: int = scalar(
         conn,
-        """insert into fsm.solution (model, failure_mode, name_en, name_zh, skill, standard_hours, checklist_en,
-               checklist_zh) values (%s, %s, 'Replace', '更换', %s, %s, %s, %s) returning id""",
+        """insert into fsm.solution (model, failure_mode, name_en, name_zh, skill, standard_hours,
+               checklist_en, checklist_zh) values (%s, %s, 'Replace', '更换', %s, %s, %s, %s) returning id""",
         (model, failure_mode, skill, Decimal(standard_hours), list(checklist), list(checklist)),
     )
     for part_id, quantity in (parts or {}).items():
@@ -246,8 +250,10 @@ def repair_codes(conn: Conn) -> None:
     """Causes `wear` and `operator_error` (a misuse), remedies `replaced` and `adjusted`."""
     conn.execute(
         """insert into fsm.repair_code (kind, code, name_en, name_zh, misuse) values
-               ('cause', 'wear', 'Wear', '磨损', false), ('cause', 'operator_error', 'Operator error', '误操作', true),
-               ('remedy', 'replaced', 'Replaced', '更换', false), ('remedy', 'adjusted', 'Adjusted', '调整', false)
+               ('cause', 'wear', 'Wear', '磨损', false),
+               ('cause', 'operator_error', 'Operator error', '误操作', true),
+               ('remedy', 'replaced', 'Replaced', '更换', false),
+               ('remedy', 'adjusted', 'Adjusted', '调整', false)
            on conflict (kind, code) do update set misuse = excluded.misuse"""
     )
 
@@ -258,7 +264,8 @@ def provider(
     code = code or f"provider-{next(_counter)}"
     found: int = scalar(
         conn,
-        "insert into fsm.provider (code, name, hourly_rate, call_out_fee) values (%s, %s, %s, %s) returning id",
+        """insert into fsm.provider (code, name, hourly_rate, call_out_fee) values (%s, %s, %s, %s)
+           returning id""",
         (code, code.title(), Decimal(hourly_rate), Decimal(call_out_fee)),
     )
     return found
@@ -307,11 +314,12 @@ def location(
 
 def price_list(conn: Conn, *, currency: str = "CNY", **figures: Any) -> None:
     values: dict[str, Any] = {
-        "currency": currency, "labour_per_hour": 420, "travel_per_km": "4.5", "call_out_fee": 260, "tax_pct": 13,
-        "cost_per_km": "1.6",
+        "currency": currency, "labour_per_hour": 420, "travel_per_km": "4.5", "call_out_fee": 260,
+        "tax_pct": 13, "cost_per_km": "1.6",
     }  # fmt: skip
     conn.execute(
-        """insert into fsm.price_list (currency, labour_per_hour, travel_per_km, call_out_fee, tax_pct, cost_per_km)
+        """insert into fsm.price_list (currency, labour_per_hour, travel_per_km, call_out_fee, tax_pct,
+               cost_per_km)
            values (%(currency)s, %(labour_per_hour)s, %(travel_per_km)s, %(call_out_fee)s, %(tax_pct)s,
                    %(cost_per_km)s)""",
         values | figures,
@@ -322,7 +330,8 @@ def run_hours(conn: Conn, device_id: int, life: float, *, at: datetime = T0) -> 
     """The counter of a device as ingest has classified it."""
     conn.execute(
         """insert into ingest.run_hours (device_id, ts, raw, life) values (%s, %s, %s, %s)
-           on conflict (device_id) do update set ts = excluded.ts, raw = excluded.raw, life = excluded.life""",
+           on conflict (device_id) do update set ts = excluded.ts, raw = excluded.raw,
+               life = excluded.life""",
         (device_id, at, life, life),
     )
 
@@ -342,13 +351,13 @@ def detection(
     """One finding, as analytics writes it."""
     found: int = scalar(
         conn,
-        """insert into analytics.detection (device_id, ts, kind, rule, rule_version, failure_mode, severity, score,
-               evidence, telemetry_from, telemetry_to, telemetry_hash)
+        """insert into analytics.detection (device_id, ts, kind, rule, rule_version, failure_mode, severity,
+               score, evidence, telemetry_from, telemetry_to, telemetry_hash)
            values (%(device)s, %(at)s, %(kind)s, %(rule)s, 1, %(mode)s, %(severity)s, %(score)s, %(evidence)s,
                    %(at)s, %(at)s, 'hash') returning id""",
         {
-            "device": device_id, "at": at, "kind": kind, "rule": rule, "mode": failure_mode, "severity": severity,
-            "score": score, "evidence": Jsonb(EVIDENCE if evidence is None else evidence),
+            "device": device_id, "at": at, "kind": kind, "rule": rule, "mode": failure_mode,
+            "severity": severity, "score": score, "evidence": Jsonb(EVIDENCE if evidence is None else evidence),
         },
     )  # fmt: skip
     return found
@@ -378,7 +387,7 @@ class World:
 
 
 def world(conn: Conn, *, returns_old: bool = False, tier: str = "standard", **device_values: Any) -> World:
-    """A customer with a site and a pump, an SLA for the tier, a rotating engineer, a bearing and how it is replaced."""
+    """A customer with a site and a pump, an SLA, an engineer, a bearing and how it is replaced."""
     calendar(conn)
     sla_plan(conn, code=tier, tier=tier)
     repair_codes(conn)
