@@ -1,6 +1,6 @@
 """`python -m meantime` is the `meantime` command."""
 
-from meantime.cli import app
+from meantime.cli import main
 
 if __name__ == "__main__":
-    app(prog_name="meantime")
+    main()

@@ -103,6 +103,13 @@ class Server:
         except (FileNotFoundError, ValueError):
             return None
 
+    def is_running(self) -> bool:
+        """False when the server's process is gone or only waits to be buried."""
+        if self.process is not None:
+            return self.process.poll() is None
+        pid = self.pid()
+        return pid is not None and _is_postgres(pid)
+
     def stop(self, deadline: timedelta = timedelta(seconds=3)) -> None:
         """Fast shutdown; whoever is connected is disconnected. Killed when it takes longer than the deadline."""
         pid = self.pid()
@@ -126,7 +133,9 @@ class Server:
             process.wait(5)
 
 
-def start(data: Path, *, settings: dict[str, str] | None = None, deadline: timedelta = timedelta(seconds=60)) -> Server:
+def start(
+    data: Path, *, settings: dict[str, str] | None = None, deadline: timedelta = timedelta(seconds=60)
+) -> Server:
     """Start the cluster in `data`, making it first when it is not there; adopt one that still runs.
 
     Raises:
@@ -135,7 +144,7 @@ def start(data: Path, *, settings: dict[str, str] | None = None, deadline: timed
     bins = binaries()
     user = pwd.getpwnam("nobody") if _is_root() else None
     _folder(data, user)
-    socket = Path(tempfile.gettempdir()) / f"meantime-{hashlib.sha256(str(data).encode()).hexdigest()[:12]}"
+    socket = _socket(data)
     _folder(socket, user)
     server = Server(data, socket, None)
     if not (data / "PG_VERSION").exists():
@@ -150,12 +159,28 @@ def start(data: Path, *, settings: dict[str, str] | None = None, deadline: timed
     return server
 
 
+def remove(data: Path) -> None:
+    """Stop the cluster in `data` when it runs, and delete it."""
+    server = Server(data, _socket(data), None)
+    pid = server.pid()
+    if pid is not None and _is_postgres(pid):
+        server.stop()
+    shutil.rmtree(data, ignore_errors=True)
+    shutil.rmtree(server.socket, ignore_errors=True)
+
+
+def _socket(data: Path) -> Path:
+    return Path(tempfile.gettempdir()) / f"meantime-{hashlib.sha256(str(data).encode()).hexdigest()[:12]}"
+
+
 def _folder(path: Path, user: pwd.struct_passwd | None) -> None:
     path.mkdir(mode=0o700, parents=True, exist_ok=True)
     wanted = user.pw_uid if user else os.getuid()
     if path.stat().st_uid != wanted:
         if user is None:
-            raise Misconfigured(f"{path} belongs to somebody else; remove it or set MEANTIME_HOME to another folder.")
+            raise Misconfigured(
+                f"{path} belongs to somebody else; remove it or set MEANTIME_HOME to another folder."
+            )
         os.chown(path, user.pw_uid, user.pw_gid)
     path.chmod(0o700)
 
@@ -170,7 +195,9 @@ def _initdb(bins: Path, data: Path, user: pwd.struct_passwd | None) -> None:
     )  # fmt: skip
     if done.returncode:
         shutil.rmtree(data, ignore_errors=True)
-        raise Misconfigured(f"The embedded database could not be made in {data}: {done.stderr.strip()[-800:]}")
+        raise Misconfigured(
+            f"The embedded database could not be made in {data}: {done.stderr.strip()[-800:]}"
+        )
 
 
 def _spawn(
@@ -210,7 +237,9 @@ def _wait_for_start(server: Server, deadline: timedelta) -> None:
             return wait_until_ready(server.dsn("postgres"), deadline)
         time.sleep(0.02)
     tail = (server.data / "server.log").read_text(errors="replace")[-800:]
-    raise Misconfigured(f"The embedded database did not start. The end of {server.data / 'server.log'}:\n{tail}")
+    raise Misconfigured(
+        f"The embedded database did not start. The end of {server.data / 'server.log'}:\n{tail}"
+    )
 
 
 def _pid_file_status(data: Path) -> str:

@@ -20,6 +20,43 @@ from meantime import postgres, schema
 TEMPLATE = "meantime_template"
 
 
+REQUIRED = frozenset(filter(None, os.environ.get("MEANTIME_TEST_REQUIRE", "").split(",")))
+"""Marks whose tests must run here; CI sets it, so that a part can't be skipped there unseen."""
+
+
+def shared_folder() -> Path:
+    """Where the shared data sets lie, if they do."""
+    return Path(os.environ.get("MEANTIME_TEST_DATA", Path(__file__).parents[2] / "shared" / "data"))
+
+
+def _on_path(*names: str) -> str | None:
+    path = os.environ.get("PATH", "") + os.pathsep + "/usr/sbin"
+    return next((found for name in names if (found := shutil.which(name, path=path))), None)
+
+
+def missing(mark: str) -> str | None:
+    """Why the tests with this mark cannot run here, or None."""
+    match mark:
+        case "timescale" if not os.environ.get("MEANTIME_TEST_TIMESCALE_DSN"):
+            return "no TimescaleDB (set MEANTIME_TEST_TIMESCALE_DSN; scripts/timescale-trixie.sh start prints one)"
+        case "broker" if not _on_path("mosquitto"):
+            return "no mosquitto (Debian: apt-get install mosquitto mosquitto-clients)"
+        case "browser" if not _on_path("chromium", "chromium-browser", "google-chrome"):
+            return "no Chromium (Debian: apt-get install chromium fonts-noto-cjk)"
+        case "data" if not shared_folder().is_dir():
+            return f"no shared data sets at {shared_folder()} (set MEANTIME_TEST_DATA)"
+    return None
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip, by name, what this machine cannot run."""
+    for mark in ("timescale", "broker", "browser", "data"):
+        if mark not in REQUIRED and (reason := missing(mark)):
+            for item in items:
+                if item.get_closest_marker(mark):
+                    item.add_marker(pytest.mark.skip(reason=reason))
+
+
 @pytest.fixture(scope="session")
 def server() -> Iterator[postgres.Server]:
     """The test process's own cluster; fsync off, because no test pulls the plug of the machine."""
@@ -27,7 +64,12 @@ def server() -> Iterator[postgres.Server]:
     folder.chmod(0o711)
     running = postgres.start(
         folder / "pg",
-        settings={"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "shared_buffers": "64MB"},
+        settings={
+            "fsync": "off",
+            "synchronous_commit": "off",
+            "full_page_writes": "off",
+            "shared_buffers": "64MB",
+        },
     )
     yield running
     running.stop()
@@ -78,11 +120,8 @@ def db_as(dsn: str) -> Iterator[Callable[[str], Conn]]:
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
-    """The shared data sets; tests that need them are skipped where they are not."""
-    folder = Path(os.environ.get("MEANTIME_TEST_DATA", Path(__file__).parents[2] / "shared" / "data"))
-    if not folder.is_dir():
-        pytest.skip(f"no shared data sets at {folder} (set MEANTIME_TEST_DATA)")
-    return folder
+    """The shared data sets; tests that use it carry the mark `data`."""
+    return shared_folder()
 
 
 def utc(text: str) -> datetime:

@@ -1,0 +1,40 @@
+"""Device-type files: what a model may say, how it fails, and what each repair needs. One file a model."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from fsm_core.catalog import actions as catalog
+from ingest import device_types
+from kit.database import Conn
+from kit.errors import Invalid
+
+FOLDER = Path(__file__).parent
+
+
+def read(path: Path) -> dict[str, Any]:
+    """The file's content.
+
+    Raises:
+        Invalid: it cannot be read, or is no TOML; the message says where.
+    """
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise Invalid(f"{path} cannot be read: {error.strerror}.") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise Invalid(f"{path} is not valid TOML: {error}.") from error
+
+
+def load(conn: Conn, data: dict[str, Any]) -> str:
+    """Register or renew a device type in both registries, in the caller's transaction; returns the model's code."""
+    device_types.load(conn, data)
+    catalog.load_solutions(conn, data)
+    return str(data["model"]["code"])
+
+
+def load_shipped(conn: Conn) -> list[str]:
+    """The device types that come with Meantime."""
+    return [load(conn, read(path)) for path in sorted(FOLDER.glob("*.toml"))]
