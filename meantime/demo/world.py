@@ -56,7 +56,8 @@ def _promises(conn: Conn, world: dict[str, Any]) -> None:
                 )
     conn.execute(
         """insert into fsm.price_list (currency, labour_per_hour, travel_per_km, call_out_fee, tax_pct, cost_per_km)
-           values (%(currency)s, %(labour_per_hour)s, %(travel_per_km)s, %(call_out_fee)s, %(tax_pct)s, %(cost_per_km)s)""",
+           values (%(currency)s, %(labour_per_hour)s, %(travel_per_km)s, %(call_out_fee)s, %(tax_pct)s,
+                   %(cost_per_km)s)""",
         world["price_list"],
     )
 
@@ -71,7 +72,8 @@ def _customers(conn: Conn, world: dict[str, Any], today: date) -> None:
         )
         if contract := customer.get("contract"):
             conn.execute(
-                """insert into fsm.contract (number, customer_id, valid_from, valid_until, labour_pct, parts_pct, travel_pct)
+                """insert into fsm.contract (number, customer_id, valid_from, valid_until,
+                                            labour_pct, parts_pct, travel_pct)
                    values (%s, %s, %s, %s, %s, %s, %s)""",
                 (f"CT-{number:04}", customer_id, today - timedelta(days=400), today + timedelta(days=1200),
                  contract["labour"], contract["parts"], contract["travel"]),
