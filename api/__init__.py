@@ -1,1 +1,1 @@
-"""HTTP: the REST API and the web console."""
+"""The REST API, the event stream and the web console: the edge where requests become transactions."""

@@ -7,9 +7,11 @@ from pathlib import Path
 from psycopg import sql
 
 import analytics
+import api
 import dashboards
 import fsm_core
 import ingest
+import simulators
 from ingest import storage
 from kit import migrations
 from kit.database import connect
@@ -24,6 +26,8 @@ SOURCES = (
     migrations.Source("ingest", _folder(ingest.__file__), after=storage.create),
     migrations.Source("analytics", _folder(analytics.__file__)),
     migrations.Source("fsm", _folder(fsm_core.__file__)),
+    migrations.Source("sim", _folder(simulators.__file__)),
+    migrations.Source("api", _folder(api.__file__)),
     migrations.Source("reports", _folder(dashboards.__file__, "views")),
 )
 

@@ -1,0 +1,53 @@
+"""A repeated request with the same `Idempotency-Key` has one effect and gets one answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from fastapi.encoders import jsonable_encoder
+from fastapi.responses import JSONResponse
+from psycopg.types.json import Jsonb
+
+from api.deps import Call
+from kit.database import one
+from kit.errors import Conflict, Invalid
+
+
+def once(call: Call, act: Callable[[], Any], *, status: int = 200) -> Any:
+    """Run `act` unless this key was answered before; then give that answer again.
+
+    The key's row is written in the transaction of the effect: a second request that arrives meanwhile waits for
+    the first at the unique index, and if the first fails, becomes the first itself.
+    """
+    if call.key is None:
+        return act()
+    if not 1 <= len(call.key) <= 200:
+        raise Invalid("An Idempotency-Key has 1 to 200 characters.")
+    if (earlier := _earlier(call)) is not None:
+        return earlier
+    content = jsonable_encoder(act())
+    call.conn.execute(
+        "update api.idempotency set status = %s, body = %s where user_id = %s and key = %s",
+        (status, Jsonb(content), call.user.id, call.key),
+    )
+    return content
+
+
+def _earlier(call: Call) -> JSONResponse | None:
+    inserted = call.conn.execute(
+        """insert into api.idempotency (user_id, key, request) values (%s, %s, %s)
+           on conflict do nothing returning 1""",
+        (call.user.id, call.key, call.request),
+    ).fetchone()
+    if inserted:
+        return None
+    row = one(
+        call.conn,
+        "select request, status, body from api.idempotency where user_id = %s and key = %s",
+        (call.user.id, call.key),
+    )
+    assert row is not None, "the conflicting row is committed, or the insert would have waited for it"
+    if row["request"] != call.request:
+        raise Conflict("This Idempotency-Key was used for another request; use a fresh one.", key=call.key)
+    return JSONResponse(row["body"], row["status"], headers={"Idempotency-Replayed": "true"})

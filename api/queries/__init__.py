@@ -1,0 +1,1 @@
+"""Reads for the interface, in SQL; nothing here writes."""
