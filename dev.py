@@ -139,7 +139,7 @@ def demo(rest: list[str]) -> None:
 
 def test(rest: list[str]) -> None:
     setup(EVERYTHING)
-    run("-m", "pytest", "-n", "2", *rest)
+    run("-m", "pytest", "-n", "2", "--dist", "loadgroup", *rest)
 
 
 def browser(rest: list[str]) -> None:

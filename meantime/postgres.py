@@ -144,7 +144,7 @@ def start(
     bins = binaries()
     user = pwd.getpwnam("nobody") if _is_root() else None
     _folder(data, user)
-    socket = _socket(data)
+    socket = socket_folder(data)
     _folder(socket, user)
     server = Server(data, socket, None)
     if not (data / "PG_VERSION").exists():
@@ -161,7 +161,7 @@ def start(
 
 def remove(data: Path) -> None:
     """Stop the cluster in `data` when it runs, and delete it."""
-    server = Server(data, _socket(data), None)
+    server = Server(data, socket_folder(data), None)
     pid = server.pid()
     if pid is not None and _is_postgres(pid):
         server.stop()
@@ -169,7 +169,8 @@ def remove(data: Path) -> None:
     shutil.rmtree(server.socket, ignore_errors=True)
 
 
-def _socket(data: Path) -> Path:
+def socket_folder(data: Path) -> Path:
+    """Where the Unix socket of this cluster lies: short, because socket paths may not be long."""
     return Path(tempfile.gettempdir()) / f"meantime-{hashlib.sha256(str(data).encode()).hexdigest()[:12]}"
 
 
