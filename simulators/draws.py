@@ -1,8 +1,12 @@
-"""Counter-based random numbers: a draw is a hash of (seed, stream, device, counter), so it is the same however and in
-whatever order it is asked for. Pure, vectorised. (NumPy's Philox needs one generator per key; a hash takes arrays.)
+"""Counter-based random numbers: a draw is a hash of (seed, stream, device, counter), so it is the same however
+and in whatever order it is asked for. Pure, vectorised. (NumPy's Philox needs one generator per key; a hash
+takes arrays.)
 """
 
 from __future__ import annotations
+
+import hashlib
+from functools import cache
 
 import numpy as np
 import numpy.typing as npt
@@ -23,12 +27,16 @@ def _mix(word: Words) -> Words:
     return word ^ (word >> np.uint64(31))
 
 
+@cache
+def _key(seed: int, stream: str) -> np.uint64:
+    digest = hashlib.blake2b(f"{seed}/{stream}".encode(), digest_size=8).digest()
+    return np.uint64(int.from_bytes(digest, "little"))
+
+
 def words(seed: int, stream: str, device: Ints, counter: Ints) -> Words:
     """64 random bits each; `device` and `counter` broadcast."""
-    key = np.uint64(seed & 0xFFFFFFFFFFFFFFFF)
     with np.errstate(over="ignore"):
-        for letter in stream.encode():
-            key = _mix(np.atleast_1d(key * _GOLDEN + np.uint64(letter)))[0]
+        key = _key(seed, stream)
         inner = _mix(key + np.atleast_1d(device).astype(np.uint64) * _GOLDEN)
         return _mix(inner + np.atleast_1d(counter).astype(np.uint64) * _B + _GOLDEN)
 
@@ -51,7 +59,7 @@ def normal(seed: int, stream: str, device: Ints, counter: Ints) -> Floats:
 
 
 def drift(seed: int, stream: str, device: Ints, ts: Ints, period: int) -> Floats:
-    """Slow noise: normal draws every `period` (the unit of `ts`) joined smoothly; mean 0, variance 0.74 … 1."""
+    """Slow noise: normal draws every `period` (the unit of `ts`) joined smoothly; variance 0.5 … 1."""
     block = ts // period
     part = (ts - block * period) / period
     weight = part * part * (3.0 - 2.0 * part)

@@ -1,9 +1,10 @@
-"""Planted faults: their course from onset to failure, the fault codes they raise, and the book that keeps them. Pure."""
+"""Planted faults: their course from onset to failure, their fault codes, the book that keeps them. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from typing import Literal
 
 import numpy as np
@@ -15,6 +16,7 @@ SECOND = 1_000_000  # event time is int64 microseconds since the Unix epoch
 MINUTE, HOUR, DAY = 60 * SECOND, 3600 * SECOND, 86400 * SECOND
 KNEE = 90 * MINUTE  # a sudden fault shows 45 % of its effect after so long
 Shape = Literal["wear", "sudden", "silent"]
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True)
@@ -68,15 +70,18 @@ class CodeEvent:
 
 
 def code_events(fault: Fault, spec: ModelSpec, seed: int) -> Iterator[CodeEvent]:
-    """All codes of a fault, as far as they are decided: chatter shortly before the failure on 60 % of the machines
-    that warn at all, the code at the failure, and its end at the repair. A repair cancels what would follow it."""
+    """All codes of a fault, as far as they are decided: chatter shortly before the failure on 60 % of the
+    machines that warn at all, the code at the failure, and its end at the repair. A repair cancels what would
+    follow it."""
     code, counter = spec.mode(fault.mode).fault_code, fault.onset // SECOND
     end = fault.repaired if fault.repaired is not None else np.iinfo(np.int64).max
     warns = fault.shape != "silent" and single(seed, "warns", fault.number, counter) < 0.6
     if warns:
         ahead = (fault.failed - fault.onset) // 12
         for pulse in range(2 + int(3 * single(seed, "chatter", fault.number, counter))):
-            at = fault.failed - ahead + int(ahead * 0.9 * single(seed, "pulse", fault.number, counter + pulse))
+            at = (
+                fault.failed - ahead + int(ahead * 0.9 * single(seed, "pulse", fault.number, counter + pulse))
+            )
             length = int((1 + 6 * single(seed, "length", fault.number, counter + pulse)) * MINUTE)
             if at + length < min(fault.failed, end):
                 yield CodeEvent(at // SECOND * SECOND, fault.uid, code, True)
@@ -116,7 +121,7 @@ class FaultBook:
         return all(one.repaired is not None and one.repaired + rest <= ts for one in self.of(number))
 
     def repair(self, number: int, component: str, ts: int) -> list[Fault]:
-        """Close the open faults of a component (`*`: of the machine) that began by `ts`; returns them closed."""
+        """Close the open faults of a component (`*`: all) that began by `ts`; returns them closed."""
         closed = []
         for at, fault in enumerate(self.of(number)):
             if fault.repaired is None and fault.onset <= ts and component in ("*", fault.component):
@@ -127,3 +132,13 @@ class FaultBook:
     def standing(self, ts: int, *, longer_than: int = 0) -> list[Fault]:
         """Faults whose machine has stood still for longer than that at `ts`: somebody will telephone."""
         return [one for one in self if one.repaired is None and one.failed + longer_than <= ts]
+
+
+def micros(moment: datetime) -> int:
+    """Aware datetime -> microseconds since the Unix epoch, exactly."""
+    return (moment - _EPOCH) // timedelta(microseconds=1)
+
+
+def moment(ts: int) -> datetime:
+    """Microseconds since the Unix epoch -> aware datetime in UTC."""
+    return _EPOCH + timedelta(microseconds=int(ts))

@@ -1,5 +1,5 @@
-"""How the machines behave: sensor readings as a pure function of (seed, device, time, faults), each row by itself, so
-that live publishing, the seeded history and a replay agree to the last digit however the rows are asked for.
+"""How the machines behave: sensor readings as a pure function of (seed, device, time, faults), each row by
+itself, so that live publishing and the seeded history agree to the last digit however the rows are asked for.
 
 Time is int64 microseconds since the Unix epoch; rows are flat arrays of (device number, time).
 """
@@ -52,7 +52,9 @@ PROFILES: Ints = np.array(
 )
 ALWAYS_ON = 2
 _PROFILE_SHARE = np.array([0.45, 0.70, 0.90, 1.0])  # cumulative
-_RAN = np.concatenate([np.zeros((len(PROFILES), 1)), np.cumsum(PROFILES > OFF, axis=1)], axis=1)  # hours run by each hour
+_RAN = np.concatenate(
+    [np.zeros((len(PROFILES), 1)), np.cumsum(PROFILES > OFF, axis=1)], axis=1
+)  # hours run by each hour
 
 
 @dataclass(frozen=True)
@@ -76,12 +78,13 @@ def sample(spec: ModelSpec, seed: int, number: Ints, ts: Ints, faults: Sequence[
         faults: those of any of the devices, open or repaired; others are ignored.
     """
     course = _Course(spec, number, ts, faults)
-    regime = np.where(course.down, OFF, duty(seed, number, ts))
+    work = _Work(seed, number, ts, course.down)
+    regime = work.now
     values = np.empty((len(ts), len(spec.metrics)))
     values[:, 0] = _counter(spec, seed, number, ts, faults)
     values[:, 1] = regime
     for at, channel in enumerate(spec.channels, 2):
-        read = _read(channel, seed, number, ts, course.down) + course.effect(channel.name, regime)
+        read = _read(channel, seed, number, ts, work) + course.effect(channel.name, regime)
         _stick(read, spec, channel, seed, number, ts, faults)
         values[:, at] = _spike(channel, seed, number, ts, np.clip(read, channel.low, channel.high))
     missing = draws.uniform(seed, "missing", number, ts) < MISSING
@@ -90,7 +93,9 @@ def sample(spec: ModelSpec, seed: int, number: Ints, ts: Ints, faults: Sequence[
 
 def profile(seed: int, number: Ints) -> Ints:
     """[n] which duty profile each device has."""
-    found: Ints = np.searchsorted(_PROFILE_SHARE, draws.uniform(seed, "profile", number, np.array(0)), side="right")
+    found: Ints = np.searchsorted(
+        _PROFILE_SHARE, draws.uniform(seed, "profile", number, np.array(0)), side="right"
+    )
     return found
 
 
@@ -109,7 +114,9 @@ def ran(seed: int, number: Ints, ts: Ints) -> Floats:
     hour = local // HOUR
     which, slot = profile(seed, number), hour % 168
     running = PROFILES[which, slot] > OFF
-    found: Floats = hour // 168 * _RAN[which, -1] + _RAN[which, slot] + running * ((local - hour * HOUR) / HOUR)
+    found: Floats = (
+        hour // 168 * _RAN[which, -1] + _RAN[which, slot] + running * ((local - hour * HOUR) / HOUR)
+    )
     return found
 
 
@@ -139,27 +146,42 @@ class _Course:
         return 0.0 if found is None else found * np.array([0.0, 0.5, 0.85, 1.0])[regime]
 
 
-def _read(channel: Channel, seed: int, number: Ints, ts: Ints, down: Bools) -> Floats:
+class _Work:
+    """What all sensors of the rows share: the regime now and in the hour before, the load's swing, the weather."""
+
+    def __init__(self, seed: int, number: Ints, ts: Ints, down: Bools) -> None:
+        self.into = (ts + LOCAL) % HOUR
+        self.now = np.where(down, OFF, duty(seed, number, ts))
+        self.before = np.where(down, OFF, duty(seed, number, ts - self.into - MINUTE))
+        self.swing = draws.drift(seed, "load", number, ts, 3 * HOUR)
+        self.alive = np.where(self.now == OFF, 0.1, 1.0)
+        self.season = np.cos(2 * np.pi * (ts - 200 * DAY) / YEAR)
+        self.day = np.cos(2 * np.pi * (ts + LOCAL - 15 * HOUR) / DAY)
+
+
+def _read(channel: Channel, seed: int, number: Ints, ts: Ints, work: _Work) -> Floats:
     """A healthy sensor: level of the regime, machine, season, time of day, load, drift and noise."""
     levels, name = np.array(channel.levels), channel.name
-    now = np.where(down, OFF, duty(seed, number, ts))
-    level = levels[now]
-    if channel.settle > 0:
-        into = (ts + LOCAL) % HOUR
-        before = np.where(down, OFF, duty(seed, number, ts - into - MINUTE))
-        level = level + (levels[before] - level) * np.exp(-into / (channel.settle * MINUTE))
+    level = levels[work.now]
+    level = level + (levels[work.before] - level) * np.exp(-work.into / (channel.settle * MINUTE))
     level = level * (1.0 + channel.spread * draws.normal(seed, name, number, np.array(-1)))
-    swing = channel.load * draws.drift(seed, "load", number, ts, 3 * HOUR)
     slow = channel.slow * draws.drift(seed, name + "~", number, ts, 5 * HOUR)
     noise = channel.noise * draws.normal(seed, name + "+", number, ts)
-    alive = np.where(now == OFF, 0.1, 1.0)
-    weather = channel.season * np.cos(2 * np.pi * (ts - 200 * DAY) / YEAR)
-    weather += channel.day * np.cos(2 * np.pi * (ts + LOCAL - 15 * HOUR) / DAY)
-    found: Floats = np.round(level + weather + alive * (swing + slow + noise), channel.digits)
+    weather = channel.season * work.season + channel.day * work.day
+    moving = work.alive * (channel.load * work.swing + slow + noise)
+    found: Floats = np.round(level + weather + moving, channel.digits)
     return found
 
 
-def _stick(read: Floats, spec: ModelSpec, channel: Channel, seed: int, number: Ints, ts: Ints, faults: Sequence[Fault]) -> None:
+def _stick(
+    read: Floats,
+    spec: ModelSpec,
+    channel: Channel,
+    seed: int,
+    number: Ints,
+    ts: Ints,
+    faults: Sequence[Fault],
+) -> None:
     """Now and then a sensor hangs and repeats what it read at the beginning of a six-hour block."""
     block = ts // STUCK_BLOCK
     rows = np.flatnonzero(draws.uniform(seed, channel.name + "#", number, block) < STUCK)
@@ -167,8 +189,8 @@ def _stick(read: Floats, spec: ModelSpec, channel: Channel, seed: int, number: I
         return
     who, then = number[rows], block[rows] * STUCK_BLOCK
     course = _Course(spec, who, then, faults)
-    regime = np.where(course.down, OFF, duty(seed, who, then))
-    read[rows] = _read(channel, seed, who, then, course.down) + course.effect(channel.name, regime)
+    work = _Work(seed, who, then, course.down)
+    read[rows] = _read(channel, seed, who, then, work) + course.effect(channel.name, work.now)
 
 
 def _spike(channel: Channel, seed: int, number: Ints, ts: Ints, read: Floats) -> Floats:
@@ -189,7 +211,9 @@ def _counter(spec: ModelSpec, seed: int, number: Ints, ts: Ints, faults: Sequenc
             continue
         rows = np.flatnonzero((number == fault.number) & (ts > fault.stopped[0]))
         until = ts[rows] if fault.stopped[1] is None else np.minimum(ts[rows], fault.stopped[1])
-        hours[rows] -= ran(seed, number[rows], until) - ran(seed, number[rows], np.full(len(rows), fault.stopped[0]))
+        hours[rows] -= ran(seed, number[rows], until) - ran(
+            seed, number[rows], np.full(len(rows), fault.stopped[0])
+        )
     return np.round(hours if spec.rolls_at is None else hours % spec.rolls_at, 2)
 
 
