@@ -16,6 +16,14 @@ create table fsm.location (
     latitude      double precision,
     longitude     double precision
 );
+-- The counterparts every installation has.
+insert into fsm.location (code, kind, name) values
+    ('SUPPLIER',   'supplier',   'Suppliers 供应商'),
+    ('INSTALLED',  'installed',  'Installed on devices 已装机'),
+    ('DEFECTIVE',  'defective',  'Old parts handed back 旧件'),
+    ('TRANSIT',    'in_transit', 'In transit 在途'),
+    ('SCRAP',      'scrap',      'Scrap 报废'),
+    ('ADJUSTMENT', 'adjustment', 'Count differences 盘点差异');
 
 create table fsm.stock_move (
     id            bigint generated always as identity primary key,
@@ -48,6 +56,7 @@ create table fsm.stock_balance (
     value       numeric(18,4) not null default 0,
     primary key (location_id, part_id),
     constraint never_below_zero check (not physical or on_hand >= 0),
+    constraint value_is_there check (not physical or (value >= 0 and (on_hand > 0 or value = 0))),
     constraint reserved_is_there check (reserved >= 0 and (reserved = 0 or reserved <= on_hand))
 );
 
@@ -57,11 +66,31 @@ create table fsm.reservation (
     part_id     int not null references fsm.part,
     location_id int not null references fsm.location,
     quantity    numeric(12,3) not null check (quantity > 0),
+    used        numeric(12,3) not null default 0 check (used >= 0 and used <= quantity),   -- issued or consumed of it
     state       text not null default 'open' check (state in ('open', 'used', 'released')),
     made_at     timestamptz not null,
     ended_at    timestamptz
 );
 create unique index one_open_reservation on fsm.reservation (order_id, part_id, location_id) where state = 'open';
+
+create index on fsm.reservation (location_id, part_id) where state = 'open';
+
+-- A serial number is in one place: the key is the rule.
+create table fsm.serial (
+    part_id     int not null references fsm.part,
+    serial      text not null check (serial <> ''),
+    location_id int not null references fsm.location,
+    primary key (part_id, serial)
+);
+
+-- Goods on their way from one place to another.
+create table fsm.transfer (
+    id            bigint generated always as identity primary key,
+    to_location   int not null references fsm.location,
+    shipped_move  bigint not null unique references fsm.stock_move,
+    received_move bigint unique references fsm.stock_move
+);
+create index on fsm.transfer (to_location) where received_move is null;
 
 create or replace function fsm.refuse_change() returns trigger language plpgsql as
 $$ begin raise exception '% is append-only: post a reversal instead', tg_table_name using errcode = '23001'; end $$;

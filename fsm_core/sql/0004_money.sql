@@ -1,3 +1,9 @@
+-- The currency the books are kept in; written by the first booking, never changed.
+create table fsm.books (
+    singleton boolean primary key default true check (singleton),
+    currency  char(3) not null
+);
+
 create table fsm.account (
     code    text primary key,
     name_en text not null,
@@ -13,11 +19,13 @@ insert into fsm.account values
     ('payable_provider', 'Payable to providers',         '应付服务商',   'liability'),
     ('payable_supplier', 'Payable to suppliers',         '应付供应商',   'liability'),
     ('accrued_labour',   'Labour absorbed',              '已分配人工',   'liability'),
+    ('accrued_travel',   'Travel absorbed',              '已分配差旅',   'liability'),
     ('tax',              'Tax payable',                  '应交税费',     'liability'),
     ('deposits',         'Customer credit',              '客户预存',     'liability'),
     ('revenue',          'Service revenue',              '服务收入',     'income'),
     ('service_cost',     'Cost of service',              '服务成本',     'expense'),
     ('warranty_cost',    'Warranty cost',                '保修成本',     'expense'),
+    ('goodwill_cost',    'Goodwill cost',                '善意维修成本', 'expense'),
     ('contract_cost',    'Contract service cost',        '合同服务成本', 'expense'),
     ('stock_difference', 'Stock differences',            '存货差异',     'expense');
 
@@ -41,6 +49,7 @@ create table fsm.journal_line (
     amount   numeric(18,4) not null check (amount <> 0),
     currency char(3) not null,
     text     text not null default '',
+    provider_id int references fsm.provider,   -- whose payable
     primary key (entry_id, position)
 );
 create index on fsm.journal_line (account);

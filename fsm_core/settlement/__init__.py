@@ -1,0 +1,1 @@
+"""Money: what an order cost, who bears it, who has paid."""
