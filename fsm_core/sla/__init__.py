@@ -1,1 +1,1 @@
-"""Service-level clocks: working calendars, due times, warnings."""
+"""Service levels: working time, due times, the clocks of an order, and the warnings that fire on the way."""

@@ -18,7 +18,10 @@ Span = tuple[datetime, datetime]
 RUNGS = (50, 75, 100)
 """Percent of the target at which a warning fires."""
 
-STOPS_SLA = {"waiting_customer": True, "customer_approval": True, "waiting_parts": False}
+STOPS_SLA = {
+    "waiting_customer": True, "customer_approval": True, "waiting_parts": False, "waiting_access": False,
+    "weather": False, "safety": False, "other": False,
+}  # fmt: skip
 """Hold reasons, and whether the customer's clock stands still meanwhile."""
 
 _DAY = timedelta(days=1)
@@ -127,6 +130,11 @@ def due(start: datetime, minutes: float, calendar: WorkingCalendar, pauses: Iter
     raise Invalid(
         f"no working time found for {_LONGEST_CLOSURE} days after {edge}: check the calendar's holidays"
     )
+
+
+def used_minutes(start: datetime, end: datetime, calendar: WorkingCalendar, pauses: Iterable[Span]) -> float:
+    """Working minutes outside the pauses between two instants: what a clock has used up."""
+    return _total(_without(calendar.intervals(start, end), merged(pauses))) / timedelta(minutes=1)
 
 
 def merged(spans: Iterable[Span]) -> list[Span]:

@@ -17,7 +17,8 @@ create table fsm.customer (
     tier     text not null default 'standard' check (tier in ('standard', 'silver', 'gold')),
     email    text,
     phone    text,
-    currency char(3) not null
+    currency char(3) not null,
+    language text not null default 'en' check (language in ('en', 'zh'))
 );
 
 create table fsm.site (

@@ -45,6 +45,7 @@ create table fsm.work_order (
     device_id     int references fsm.device,   -- null: explicitly no device
     site_id       int not null references fsm.site,
     customer_id   int not null references fsm.customer,
+    provider_id   int references fsm.provider, -- routed to a provider, who assigns own staff; null: own staff
     failure_mode  text,
     component     text,
     solution_id   int references fsm.solution,
@@ -52,6 +53,7 @@ create table fsm.work_order (
     title_en      text not null,
     title_zh      text not null,
     description   text not null default '',
+    description_zh text not null default '',
     fault_at      timestamptz not null,        -- when the fault began, by telemetry where there is any
     opened_at     timestamptz not null,
     skill         text,                        -- needed skill
@@ -60,7 +62,8 @@ create table fsm.work_order (
     hold_reason   text,
     cause_code    text,
     remedy_code   text,
-    note          text not null default ''
+    note          text not null default '',
+    request_key   text unique                  -- idempotency key of the channel that opened it
 );
 create index on fsm.work_order (state, opened_at desc);
 create index on fsm.work_order (device_id, opened_at desc);
@@ -71,8 +74,9 @@ create table fsm.episode (
     id           bigint generated always as identity primary key,
     device_id    int not null references fsm.device,
     failure_mode text not null,
-    opened_at    timestamptz not null,
-    cleared_at   timestamptz,                  -- the signal fell back by itself
+    opened_at    timestamptz not null,         -- first raise, event time
+    last_raise_at timestamptz not null,
+    cleared_at   timestamptz,                  -- newest clear, event time: it stands while after last_raise_at
     closed_at    timestamptz,                  -- its order ended
     order_id     bigint references fsm.work_order
 );
@@ -110,7 +114,8 @@ create table fsm.visit (
     traveling_at   timestamptz,
     on_site_at     timestamptz,
     site_distance_m double precision,          -- check-in position to the site
-    working_at     timestamptz,
+    working_at     timestamptz,                -- first start
+    working_since  timestamptz,                -- of the stretch now running; null: not working
     ended_at       timestamptz,
     worked_minutes double precision not null default 0,   -- without pauses
     decline_reason text,
@@ -155,14 +160,17 @@ create unique index one_open_hold on fsm.hold (order_id) where until_at is null;
 create table fsm.sla_clock (
     order_id   bigint not null references fsm.work_order,
     kind       text not null check (kind in ('accept', 'arrive', 'complete')),
+    plan       text not null references fsm.sla_plan,
     calendar   text not null references fsm.calendar,
     minutes    int not null,
     started_at timestamptz not null,
     due_at     timestamptz not null,
+    next_at    timestamptz,                    -- when the next rung is reached; null: all have fired
     stopped_at timestamptz,
     primary key (order_id, kind)
 );
 create index on fsm.sla_clock (due_at) where stopped_at is null;
+create index on fsm.sla_clock (next_at) where stopped_at is null;
 create table fsm.sla_rung (
     order_id bigint not null,
     kind     text not null,
@@ -219,3 +227,87 @@ create table fsm.service_report (
     signature  text,                           -- SVG path data
     unique (order_id, version)
 );
+
+-- While it lasts, signals of the device (or of the whole site) come from the work on it.
+create table fsm.maintenance_window (
+    id        bigint generated always as identity primary key,
+    site_id   int references fsm.site,
+    device_id int references fsm.device,
+    during    tstzrange not null,
+    reason    text not null,
+    check ((site_id is null) <> (device_id is null))
+);
+create index on fsm.maintenance_window using gist (during);
+
+-- Maintenance by calendar or run-hours, whichever comes first.
+create table fsm.maintenance_plan (
+    id             int generated always as identity primary key,
+    device_id      int not null references fsm.device,
+    code           text not null,
+    name_en        text not null,
+    name_zh        text not null,
+    type           text not null default 'maintenance' references fsm.order_type,
+    floating       boolean not null default false,   -- counts from completion, not on a fixed grid
+    every_months   int check (every_months > 0),
+    every_days     int check (every_days > 0),
+    every_hours    double precision check (every_hours > 0),
+    dates          date[] not null default '{}',
+    start_on       date not null,                    -- local date of the site; the grid's origin
+    start_hours    double precision not null default 0,
+    due_at_time    time not null default '09:00',
+    lead_days      int not null default 7 check (lead_days >= 0),
+    skill          text,
+    standard_hours numeric(6,2) not null default 1 check (standard_hours > 0),
+    checklist_en   text[] not null default '{}',
+    checklist_zh   text[] not null default '{}',
+    active         boolean not null default true,
+    unique (device_id, code),
+    check (num_nonnulls(every_months, every_days) <= 1),
+    check (num_nonnulls(every_months, every_days, every_hours) > 0 or cardinality(dates) > 0)
+);
+-- One row per interval that came due; the key makes an order once.
+create table fsm.maintenance_due (
+    plan_id   int not null references fsm.maintenance_plan,
+    key       text not null,                         -- date:2026-03-31, hours:1250
+    due_at    timestamptz not null,
+    missed    int not null default 0,                -- intervals that passed unserved before it
+    order_id  bigint not null references fsm.work_order,
+    primary key (plan_id, key)
+);
+create index on fsm.maintenance_due (order_id);
+
+-- What wants a person's attention; once per cause.
+create table fsm.alarm (
+    id              bigint generated always as identity primary key,
+    key             text not null unique,
+    kind            text not null,                   -- sla
+    order_id        bigint references fsm.work_order,
+    severity        int not null check (severity between 1 and 4),
+    text_en         text not null,
+    text_zh         text not null,
+    raised_at       timestamptz not null,
+    acknowledged_at timestamptz,
+    acknowledged_by text
+);
+create index on fsm.alarm (raised_at) where acknowledged_at is null;
+
+-- The outbox: written in the transaction of what it tells of, delivered afterwards.
+create table fsm.message (
+    id           bigint generated always as identity primary key,
+    key          text not null unique,               -- the same news is told once
+    channel      text not null check (channel in ('console', 'email', 'sms', 'wechat')),
+    recipient    text not null,
+    language     text not null check (language in ('en', 'zh')),
+    template     text not null,
+    subject      text not null,
+    body         text not null,
+    order_id     bigint references fsm.work_order,
+    state        text not null default 'queued' check (state in ('queued', 'sent', 'failed')),
+    attempts     int not null default 0,
+    error        text,
+    created_at   timestamptz not null,
+    next_try_at  timestamptz not null,
+    sent_at      timestamptz
+);
+create index on fsm.message (next_try_at) where state = 'queued';
+create index on fsm.message (order_id);

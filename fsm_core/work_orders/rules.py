@@ -11,6 +11,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+from kit.errors import Conflict, Forbidden, Invalid
+
 ORDER_STATES: Final = (
     "new", "accepted", "assigned", "confirmed", "in_progress", "on_hold", "work_done", "reviewed", "settled",
     "closed", "cancelled",
@@ -94,7 +96,7 @@ FOLLOWS: Final[Mapping[str, str]] = {
     "incomplete": "accepted",
     "cancelled": "accepted",
 }
-"""The order's state that follows from the state of its newest visit; without any visit it is accepted."""
+"""The order's state that follows from the state of the visit that moved."""
 
 
 def order_follows(order_state: str, visit_state: str) -> str:
@@ -102,9 +104,44 @@ def order_follows(order_state: str, visit_state: str) -> str:
     return order_state if order_state == "on_hold" else FOLLOWS[visit_state]
 
 
-def released_to(newest_visit: str | None) -> str:
-    """Where an order goes when its hold ends."""
-    return "accepted" if newest_visit is None else FOLLOWS[newest_visit]
+def released_to(open_visit: str | None) -> str:
+    """Where an order goes when its hold ends: to what its open visit says; back to the pool when it has none."""
+    return "accepted" if open_visit is None else FOLLOWS[open_visit]
+
+
+def allowed(moves: Mapping[str, Move], state: str, role: str) -> list[str]:
+    """What that role may do in this state, sorted."""
+    return sorted(name for name, move in moves.items() if state in move.sources and role in move.roles)
+
+
+def permit(moves: Mapping[str, Move], state: str, action: str, role: str, reason: str | None) -> Move:
+    """The move, when this role may do it in this state.
+
+    Raises:
+        Invalid: no such action, or it needs a reason.
+        Forbidden: not with this role.
+        Conflict: not in this state; the details name what is allowed.
+    """
+    move = moves.get(action)
+    if move is None:
+        raise Invalid(f"{action!r} is not an action; it is one of {', '.join(moves)}.")
+    if role not in move.roles:
+        raise Forbidden(f"A {role} may not {action.replace('_', ' ')}; {_either(move.roles)} may.")
+    if state not in move.sources:
+        names = allowed(moves, state, role)
+        raise Conflict(
+            f"It is {state}: {action.replace('_', ' ')} is possible only from {_either(move.sources)}. "
+            f"Now possible: {', '.join(names) or 'nothing'}.",
+            state=state,
+            allowed=names,
+        )
+    if move.needs_reason and not (reason and reason.strip()):
+        raise Invalid(f"Say why: {action.replace('_', ' ')} needs a reason.")
+    return move
+
+
+def _either(names: Iterable[str]) -> str:
+    return " or ".join(sorted(names))
 
 
 @dataclass(frozen=True)

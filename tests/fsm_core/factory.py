@@ -9,13 +9,15 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
 from psycopg.types.json import Jsonb
 
 from fsm_core.actors import Actor
+from fsm_core.work_orders import actions as orders
+from fsm_core.work_orders import store as order_store
 from kit.database import Conn, scalar
 
 T0 = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)
@@ -399,3 +401,80 @@ def world(conn: Conn, *, returns_old: bool = False, tier: str = "standard", **de
     part_id = part(conn, sku="BRG-6310", list_price="860", returns_old=returns_old)
     solution_id = solution(conn, parts={part_id: 1})
     return World(customer_id, site_id, device_id, technician(conn), part_id, solution_id)
+
+
+def new_order(world: World, **values: Any) -> orders.NewOrder:
+    """A repair of the world's pump, bearing worn, priority 2."""
+    given: dict[str, Any] = {
+        "type": "repair", "source": "desk", "site_id": world.site, "customer_id": world.customer,
+        "device_id": world.device, "failure_mode": "bearing_wear", "priority": 2, "title_en": "Bearing wear",
+        "title_zh": "轴承磨损", "fault_at": T0,
+    }  # fmt: skip
+    return orders.NewOrder(**(given | values))
+
+
+def opened(conn: Conn, world: World, *, at: datetime = T0, **values: Any) -> order_store.WorkOrder:
+    """An order in state new."""
+    return orders.open_order(conn, new_order(world, **values), DESK, at)
+
+
+def accepted(conn: Conn, world: World, *, at: datetime = T0, **values: Any) -> order_store.WorkOrder:
+    """An order in state accepted."""
+    order = opened(conn, world, at=at, **values)
+    return orders.move_order(conn, order.id, "accept", DESK, at + timedelta(minutes=5))
+
+
+def planned(
+    conn: Conn,
+    order_id: int,
+    technician_id: int,
+    *,
+    start: datetime = T0 + timedelta(hours=2),
+    hours: float = 3,
+) -> order_store.Visit:
+    """A visit in state planned: half an hour of travel, then `hours` of work."""
+    plan = orders.VisitPlan(
+        technician_id, start - timedelta(minutes=30), start, start + timedelta(hours=hours), 30, 18.5
+    )
+    return orders.plan_visit(conn, order_id, plan, DESK, start - timedelta(hours=1))
+
+
+def working(conn: Conn, visit: order_store.Visit) -> order_store.Visit:
+    """The visit, planned before, brought to state working."""
+    at = visit.travel_start
+    for action in ("confirm", "travel", "check_in", "start"):
+        visit = orders.move_visit(
+            conn, visit.id, action, engineer(visit.technician_id), at, position=(31.2, 121.5)
+        )
+        at += timedelta(minutes=10)
+    return visit
+
+
+def sign(conn: Conn, order_id: int, *, at: datetime = T0) -> None:
+    """A signed report, for tests that are not about reports."""
+    conn.execute(
+        """insert into fsm.service_report (order_id, version, body, sha256, signed_by, signed_at, signature)
+           select %s, coalesce(max(version), 0) + 1, '{}', 'x', 'Test', %s, 'M0 0'
+           from fsm.service_report where order_id = %s""",
+        (order_id, at, order_id),
+    )
+
+
+def finished(
+    conn: Conn, visit: order_store.Visit, *, at: datetime | None = None, cause: str = "wear"
+) -> order_store.Visit:
+    """The visit, working before, brought to state done with all that its order needs."""
+    at = at or visit.planned_end
+    actor = engineer(visit.technician_id)
+    for item in order_store.checklist(conn, visit.order_id):
+        orders.tick(conn, visit.order_id, item["position"], True, actor, at)
+    orders.file_codes(conn, visit.order_id, cause, "replaced", "done", actor, at)
+    sign(conn, visit.order_id, at=at)
+    return orders.move_visit(conn, visit.id, "finish", actor, at)
+
+
+def repaired(conn: Conn, world: World, **values: Any) -> order_store.WorkOrder:
+    """An order in state work_done, by the world's engineer."""
+    order = accepted(conn, world, **values)
+    finished(conn, working(conn, planned(conn, order.id, world.technician)))
+    return order_store.get(conn, order.id)
