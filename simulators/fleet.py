@@ -128,9 +128,10 @@ def arrivals(
     """New faults with after < onset <= until: one per window of eight hours (longer for a small fleet), on a
     machine that has been well for some days. Plant each one before asking for the next."""
     window = int(AHEAD * max(1.0, SEED_DEVICES / len(machines)))
+    known = {fault.onset for fault in book}
     for slot in range(after // window, until // window + 1):
         onset = slot * window + int(window * single(seed, "arrival", slot))
-        if not after < onset <= until:
+        if not after < onset <= until or onset // SECOND * SECOND in known:
             continue
         for attempt in range(20):
             machine = machines[int(len(machines) * single(seed, "victim", slot, attempt))]

@@ -11,7 +11,7 @@ import numpy as np
 from ingest.message import Arrival
 from simulators import readings
 from simulators.draws import Ints
-from simulators.faults import HOUR, CodeEvent, Fault, FaultBook, code_events, micros, moment
+from simulators.faults import HOUR, SECOND, CodeEvent, Fault, FaultBook, code_events, micros, moment
 from simulators.fleet import Machine, fleet, plan_ahead, plan_history
 from simulators.readings import Rows
 
@@ -60,6 +60,7 @@ class History:
         self.machines: list[Machine] = fleet(seed, devices)
         self._numbers = {machine.uid: machine for machine in self.machines}
         self._interval, self._step = interval // timedelta(microseconds=1), step
+        self._said = micros(start)
         self.book = FaultBook(plan_history(seed, self.machines, start, end) if known is None else known)
 
     def days(self) -> Iterator[Day]:
@@ -79,14 +80,16 @@ class History:
         for one in faults:
             events = code_events(one, self._numbers[one.uid].spec, self.seed)
             codes += [event for event in events if after < event.ts <= until]
+        self._said = max(self._said, until)
         return Day(start, end, tuple(rows), tuple(sorted(codes)))
 
     def repair(self, uid: str, component: str, ts: datetime) -> list[Fault]:
         """Tell the machine that it was repaired; `*` repairs all of it. Returns the faults that this ended.
 
-        A repair before the end of the last step is taken as made, but readings already yielded stay as they are.
+        A repair before the end of the last step takes effect at its end: what was said cannot be unsaid.
         """
-        return self.book.repair(self._numbers[uid].number, component, micros(ts))
+        effective = max(micros(ts), self._said + SECOND)
+        return self.book.repair(self._numbers[uid].number, component, effective)
 
     def standing(self, at: datetime, *, hours: float = 0.0) -> list[Fault]:
         """Faults whose machine has stood still for longer than that: the customer has telephoned by then."""

@@ -105,7 +105,7 @@ def information_codes(seed: int, machines: Sequence[Machine], after: int, until:
         raised = (block * INFORMATION_BLOCK + place) // SECOND * SECOND
         for lasted, active in ((0, True), (6 * HOUR, False)):
             ts = raised + lasted
-            for at in np.flatnonzero(happens & (after < ts) & (ts <= until)):
+            for at in np.flatnonzero(happens & (after < ts) & (ts <= until)).tolist():
                 yield CodeEvent(int(ts[at]), machines[at].uid, machines[at].spec.information, active)
 
 
