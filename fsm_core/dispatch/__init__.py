@@ -1,1 +1,1 @@
-"""Who goes where and when: the model, its solvers, an independent checker, and the worker that applies plans."""
+"""Who goes where and when: model, solvers, an independent checker, the worker that applies plans."""

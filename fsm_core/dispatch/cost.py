@@ -1,12 +1,15 @@
-"""What a plan costs: unserved jobs, lateness, waiting, travel. The one function by which plans are compared."""
+"""What a plan costs: unserved jobs, lateness, waiting, travel. The one measure of plans."""
 
 from __future__ import annotations
 
-from fsm_core.dispatch.model import Job, Plan, Problem, Technician, Weights
+from fsm_core.dispatch.model import Job, Key, Plan, Problem, Technician, Weights
+
+SLIVER = 1e-9
+"""Quantities closer than this are equal."""
 
 
 def begin_cost(weights: Weights, job: Job, start: int) -> float:
-    """Lateness and waiting of a job that begins at `start`; a pinned one costs nothing that could be chosen."""
+    """Lateness and waiting of a job that begins at `start`; a promise without due time costs nothing."""
     if job.pin is not None and not job.pin.started and job.due is None:
         return 0.0
     late = 0 if job.due is None else max(0, start - job.due)
@@ -26,12 +29,12 @@ def missing_skills(technician: Technician, job: Job) -> frozenset[str]:
 
 
 def missing_parts(problem: Problem, technician: Technician, job: Job) -> dict[str, float]:
-    """How much of each part neither the van nor the warehouse can give for this job."""
-    return {
-        part: wanted - max(technician.stock.get(part, 0), problem.warehouse.get(part, 0))
+    """How much of each part is lacking when the van gives what it has and the warehouse the rest."""
+    short = {
+        part: wanted - technician.stock.get(part, 0) - problem.warehouse.get(part, 0)
         for part, wanted in job.parts.items()
-        if wanted > max(technician.stock.get(part, 0), problem.warehouse.get(part, 0))
     }
+    return {part: lacking for part, lacking in short.items() if lacking > SLIVER}
 
 
 def eligible(problem: Problem, technician: Technician, job: Job) -> bool:
@@ -59,7 +62,8 @@ def plan_cost(problem: Problem, plan: Plan) -> float:
 
 def _travel(problem: Problem, plan: Plan) -> int:
     """Minutes on the road, the way home included."""
-    total, last = 0, {}
+    total = 0
+    last: dict[Key, int] = {}
     for stop in sorted(plan.stops, key=lambda stop: (stop.technician, stop.shift, stop.start)):
         place = problem.job(stop.job).place
         shift = problem.technician(stop.technician).shifts[stop.shift]

@@ -1,7 +1,7 @@
 """The dispatch problem and its plan: pure data. Times are whole minutes after the problem's epoch.
 
-Every technician works in shifts; a shift is one route: it leaves from `origin`, visits jobs, and, where `home` is
-set, is back there by its end. What is already promised is a pinned job: fixed technician, fixed start.
+Every technician works in shifts; a shift is one route: it leaves from `origin`, visits jobs, and, where
+`home` is set, is back there by its end. What is already promised is a pinned job: fixed technician, fixed start.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Technician:
 
 @dataclass(frozen=True, slots=True)
 class Pin:
-    """A promise that must not move: the technician's time from `reserved_from` (he leaves) to the end of the work.
+    """A promise that must not move: his time from `reserved_from` (he leaves) to the end of the work.
 
     `started`: he is on it now, so nothing may come before it.
     """
@@ -70,7 +70,8 @@ class Job:
         window: the work must begin within it (either end may be open).
         due: beginning later costs (the promise); None costs nothing.
         skills: all of them are needed.
-        parts: quantity by part; from the van if it holds them all, else from the warehouse.
+        parts: quantity by part; the van gives what it has, the warehouse the rest. What a pinned job needs is
+            reserved already and not part of any stock here.
         ready_from: not before; None when nobody knows, then the job cannot be dispatched.
     """
 
@@ -115,7 +116,7 @@ class Problem:
     """Everything a solver may look at.
 
     Attributes:
-        travel: minutes between places, travel[from][to].
+        travel: minutes between places, travel[from][to]; a detour is never shorter than the direct way.
         warehouse: unreserved stock that any technician can be given, by part.
     """
 

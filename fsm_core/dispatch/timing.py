@@ -1,4 +1,4 @@
-"""When the visits of one route take place: as early as possible, the rest in the gap where the route costs least."""
+"""When the visits of one route take place: as early as possible, the rest where it costs least."""
 
 from __future__ import annotations
 
@@ -39,7 +39,9 @@ def _walk(problem: Problem, key: Key, shift: Shift, route: Route, rest_gap: int 
         start = _start(job, before, free, travel, rest, first=gap == 0)
         if start is None or (job.pin is None and start + job.minutes > shift.end):
             return None
-        stops.append(Stop(id, *key, _departure(start, travel, free, rest, job), start, start + job.minutes, travel))
+        stops.append(
+            Stop(id, *key, _departure(start, travel, free, rest, job), start, start + job.minutes, travel)
+        )
         cost += begin_cost(problem.weights, job, start) + travel * problem.weights.travel_per_minute
         place, free, before = job.place, start + job.minutes, job
     back = 0 if shift.home is None else problem.travel[place][shift.home]
@@ -51,7 +53,9 @@ def _walk(problem: Problem, key: Key, shift: Shift, route: Route, rest_gap: int 
     return Timed(tuple(stops), cost + back * problem.weights.travel_per_minute)
 
 
-def _start(job: Job, before: Job | None, free: int, travel: int, rest: Rest | None, *, first: bool) -> int | None:
+def _start(
+    job: Job, before: Job | None, free: int, travel: int, rest: Rest | None, *, first: bool
+) -> int | None:
     """When work on `job` begins; None when it cannot in this order."""
     if job.pin is None:
         arrival = _arrival(free, travel, rest)
@@ -73,7 +77,7 @@ def _start(job: Job, before: Job | None, free: int, travel: int, rest: Rest | No
 
 
 def _arrival(free: int, travel: int, rest: Rest | None) -> int | None:
-    """When he arrives who is free at `free`; the rest may be taken on the way. None: the rest would begin too late."""
+    """When he arrives who is free at `free`; the rest may be taken on the way. None: it begins too late."""
     if rest is None:
         return free + travel
     begin = max(free, rest.earliest)
