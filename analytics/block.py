@@ -41,7 +41,13 @@ class Block:
     def take(self, at: Ints | slice) -> Block:
         """Some of the rows."""
         return Block(
-            self.order[at], self.device[at], self.ts[at], self.seq[at], self.batch[at], self.values[at], self.state[at]
+            self.order[at],
+            self.device[at],
+            self.ts[at],
+            self.seq[at],
+            self.batch[at],
+            self.values[at],
+            self.state[at],
         )
 
     def arrived(self) -> Block:
@@ -71,14 +77,20 @@ class Reset:
     component: str
 
 
+Item = Event | Reset
+
+
 @dataclass(frozen=True)
 class Cut:
-    """The rows of one frame, and what lies before them."""
+    """One frame: row r of it belongs to the device at position r.
 
-    rows: Ints  # into the sorted block
-    slots: Ints  # of the rows' devices; unique
-    events: list[tuple[int, Event]] = field(default_factory=list)  # with the slot of the device
-    resets: list[tuple[int, Reset]] = field(default_factory=list)
+    Attributes:
+        rows: indices into the sorted block, of the devices at positions 0 … n-1.
+        before: fault events and resets that come before these rows, with the position of their device, in order.
+    """
+
+    rows: Ints
+    before: list[tuple[int, Item]] = field(default_factory=list)
 
 
 def timely(slots: Ints, ts: Ints, newest: Ints) -> Ints:
@@ -106,50 +118,60 @@ def timely(slots: Ints, ts: Ints, newest: Ints) -> Ints:
 
 def cuts(
     slots: Ints, order: Ints, ts: Ints, events: dict[int, list[Event]], resets: dict[int, list[Reset]]
-) -> Iterator[Cut]:
-    """Frames over rows that are sorted by (slot, arrival).
+) -> tuple[Ints, list[Cut], list[Reset]]:
+    """Cut rows that are sorted by (slot, arrival) into frames.
 
-    Events and resets (by slot, each list sorted) go with the first row of their device that is not before them;
-    events after a device's last row go with a frame that has no row of that device. A reset after the last row
-    is left out: it lies ahead.
+    Devices get positions, those with most rows first, so that the devices of every frame are a prefix. An event
+    goes before the first row of its device that is not before it; a reset before the first row or event whose
+    event time is not before it. A reset with nothing after it is left out: it lies ahead.
+
+    Args:
+        events, resets: by slot.
+
+    Returns: the slots by position; the frames; the resets that were placed.
     """
     n = len(slots)
     first = np.flatnonzero(np.r_[True, slots[1:] != slots[:-1]]) if n else np.empty(0, np.int64)
     count = np.diff(np.r_[first, n])
-    start = {int(slots[f]): (int(f), int(c)) for f, c in zip(first, count, strict=True)}
-    event_at, reset_at = _place_events(start, order, ts, events), _place_resets(start, ts, resets)
-    longest = int(count.max()) if n else 0
-    # Longest first: the devices that still have a row at depth r are a prefix.
     by_length = np.argsort(-count, kind="stable")
     first, count = first[by_length], count[by_length]
-    for depth in range(max([longest, *(d + 1 for d in event_at)])):
-        rows = first[: int(np.searchsorted(-count, -depth, side="left"))] + depth
-        yield Cut(rows, slots[rows], event_at.get(depth, []), reset_at.get(depth, []))
+    present = slots[first].tolist()
+    positions = present + sorted(set(events) - set(present))
+    before: dict[int, list[tuple[int, Item]]] = {}
+    placed: list[Reset] = []
+    for at, slot in enumerate(positions):
+        if slot in events or slot in resets:
+            rows = slice(int(first[at]), int(first[at] + count[at])) if at < len(present) else slice(0, 0)
+            keys = list(zip(order[rows].tolist(), ts[rows].tolist(), strict=True))
+            for depth, item in _merge(keys, events.get(slot, []), resets.get(slot, []), placed):
+                before.setdefault(depth, []).append((at, item))
+    depths = max([int(count.max()) if n else 0, *(depth + 1 for depth in before)])
+    # Longest first: the devices that still have a row at this depth are a prefix.
+    frames = [
+        Cut(first[: int(np.searchsorted(-count, -depth, side="left"))] + depth, before.get(depth, []))
+        for depth in range(depths)
+    ]
+    return np.array(positions, np.int64), frames, placed
 
 
-def _place_events(
-    start: dict[int, tuple[int, int]], order: Ints, ts: Ints, events: dict[int, list[Event]]
-) -> dict[int, list[tuple[int, Event]]]:
-    at: dict[int, list[tuple[int, Event]]] = {}
-    for slot, found in events.items():
-        row, count = start.get(slot, (0, 0))
-        keys = list(zip(order[row : row + count].tolist(), ts[row : row + count].tolist(), strict=True))
-        depth = 0
-        for event in found:
-            while depth < count and keys[depth] < (event.order, event.ts):
-                depth += 1
-            at.setdefault(depth, []).append((slot, event))
-    return at
+def _merge(
+    keys: list[tuple[int, int]], events: list[Event], resets: list[Reset], placed: list[Reset]
+) -> Iterator[tuple[int, Item]]:
+    """The events and resets of one device with the number of its rows that come before each."""
+    waiting = sorted(resets, key=lambda reset: (reset.ts, reset.id))
+    coming = sorted(events, key=lambda event: (event.order, event.ts, event.code, not event.active))
+    for depth in range(len(keys) + 1):
+        key = keys[depth] if depth < len(keys) else None
+        while coming and (key is None or (coming[0].order, coming[0].ts) <= key):
+            event = coming.pop(0)
+            yield from ((depth, reset) for reset in _due(waiting, event.ts, placed))
+            yield depth, event
+        if key is not None:
+            yield from ((depth, reset) for reset in _due(waiting, key[1], placed))
 
 
-def _place_resets(
-    start: dict[int, tuple[int, int]], ts: Ints, resets: dict[int, list[Reset]]
-) -> dict[int, list[tuple[int, Reset]]]:
-    at: dict[int, list[tuple[int, Reset]]] = {}
-    for slot, found in resets.items():
-        row, count = start.get(slot, (0, 0))
-        for reset in found:
-            depth = int(np.searchsorted(ts[row : row + count], reset.ts))
-            if depth < count:
-                at.setdefault(depth, []).append((slot, reset))
-    return at
+def _due(waiting: list[Reset], ts: int, placed: list[Reset]) -> list[Reset]:
+    due = [reset for reset in waiting if reset.ts <= ts]
+    del waiting[: len(due)]
+    placed += due
+    return due

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -14,10 +15,18 @@ Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 
+
+def either(values: Bools, axis: int) -> Bools:
+    """Whether any along an axis is true."""
+    found: Bools = np.logical_or.reduce(values, axis=axis)
+    return found
+
+
 SIGN = {"up": 1.0, "down": -1.0, "both": 0.0}
 SECOND = 1_000_000  # event time is int64 microseconds since the Unix epoch, everywhere in analytics
 HOUR = 3600 * SECOND
 DAY = 24 * HOUR
+REGIMES = 3  # idle, part load, full load; 0 is off and has no baseline
 
 
 @dataclass(frozen=True)
@@ -59,6 +68,25 @@ class Symptom:
 
 
 @dataclass(frozen=True)
+class Limit:
+    """A fixed limit of a metric while the machine runs, that speaks for a failure mode.
+
+    Attributes:
+        side: high (alarm above `value`) or low (below).
+        hold_minutes: event time for which it must be passed.
+        band: how far inside the limit the value must come back before the alarm may clear, in the metric's unit.
+    """
+
+    metric: str
+    side: str
+    value: float
+    mode: str
+    severity: int
+    hold_minutes: float
+    band: float
+
+
+@dataclass(frozen=True)
 class Definition:
     """One device type. The order of the tuples is the order of the arrays' axes.
 
@@ -71,6 +99,7 @@ class Definition:
     modes: tuple[Mode, ...]
     symptoms: tuple[Symptom, ...]
     codes: tuple[Code, ...]
+    limits: tuple[Limit, ...] = ()
 
     def __post_init__(self) -> None:
         modes, metrics = set(self.axis("mode")), set(self.axis("metric"))
@@ -82,10 +111,18 @@ class Definition:
                 )
         for code in self.codes:
             if code.mode is not None and code.mode not in modes:
-                raise Invalid(f"{self.model}: code {code.code} names {code.mode}, not one of {sorted(modes)}.")
+                raise Invalid(
+                    f"{self.model}: code {code.code} names {code.mode}, not one of {sorted(modes)}."
+                )
+        for limit in self.limits:
+            if limit.mode not in modes or limit.metric not in metrics:
+                raise Invalid(
+                    f"{self.model}: limit of {limit.metric} for {limit.mode} must name one of the readings "
+                    f"{sorted(metrics)} and one of the modes {sorted(modes)}."
+                )
 
     def axis(self, name: str) -> tuple[str, ...]:
-        """The labels along an axis of state: metric, mode, code or regime."""
+        """The labels along an axis of state: metric, mode, code, regime, statistic or recent."""
         match name:
             case "metric":
                 return tuple(metric.name for metric in self.metrics)
@@ -95,7 +132,13 @@ class Definition:
                 return tuple(code.code for code in self.codes)
             case "regime":
                 return ("1", "2", "3")
-        raise Invalid(f"There is no axis {name!r}; axes are metric, mode, code and regime.")
+            case "statistic":
+                return ("rows", "mean", "deviation")
+            case "recent":
+                return ("0", "1", "2")
+        raise Invalid(
+            f"There is no axis {name!r}; axes are metric, mode, code, regime, statistic and recent."
+        )
 
     @cached_property
     def weight(self) -> Floats:
@@ -107,8 +150,7 @@ class Definition:
         """[mode, metric]: 1 up, -1 down, 0 both or no symptom."""
         return self._table(lambda symptom: SIGN[symptom.direction])
 
-    def _table(self, value: object) -> Floats:
-        assert callable(value)
+    def _table(self, value: Callable[[Symptom], float]) -> Floats:
         table = np.zeros((len(self.modes), len(self.metrics)))
         modes, metrics = self.axis("mode"), self.axis("metric")
         for symptom in self.symptoms:

@@ -1,20 +1,25 @@
 """State of streaming models: one row of float64 per device, in named fields over named axes. Pure.
 
 All state of a device is one contiguous row, so that saving and restoring it is a copy of bytes, and a state
-that was saved under an older device type can be laid out anew by the names of its axes.
+that was saved under an older device type can be laid out anew by the names of its axes. For a step the rows of
+the devices at hand are gathered field by field (contiguous arrays), worked on in place, and put back.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from analytics.definitions import Definition, Floats
+from analytics.definitions import Definition, Floats, Ints
 from kit.errors import Invalid
+
+Rows = dict[str, Floats]
+"""Fields of one owner for some devices: name → [device, *axes], writable."""
+Layout = list[dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -26,54 +31,86 @@ class Field:
     start: float = 0.0
 
 
-class Arrays:
-    """The fields of one model component for a growing number of devices (slots)."""
+@dataclass(frozen=True)
+class _Place:
+    owner: str
+    field: Field
+    axes: tuple[tuple[str, ...], ...]
+    first: int
 
-    def __init__(self, owner: str, definition: Definition, fields: Sequence[Field]) -> None:
-        self.owner, self.fields = owner, tuple(fields)
-        self._axes = {axis: definition.axis(axis) for field in fields for axis in field.axes}
-        self._shapes = [tuple(len(self._axes[axis]) for axis in field.axes) for field in fields]
-        self.width = sum(math.prod(shape) for shape in self._shapes)
-        self._fresh = np.concatenate(
-            [np.full(math.prod(shape), field.start) for field, shape in zip(fields, self._shapes, strict=True)]
-        )
-        self._rows: Floats = np.empty((0, self.width))
-        self._views: dict[str, Floats] = {}
-        self.grow(1)
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return tuple(len(labels) for labels in self.axes)
+
+    @property
+    def end(self) -> int:
+        return self.first + math.prod(self.shape)
+
+
+class State:
+    """The fields of several owners (baseline, detectors) for a growing number of devices (slots)."""
+
+    def __init__(self, definition: Definition, owners: Mapping[str, Sequence[Field]]) -> None:
+        self._places: list[_Place] = []
+        at = 0
+        for owner, fields in owners.items():
+            for field in fields:
+                axes = tuple(definition.axis(axis) for axis in field.axes)
+                self._places.append(_Place(owner, field, axes, at))
+                at = self._places[-1].end
+        self.width = at
+        self._fresh = np.empty(at)
+        for place in self._places:
+            self._fresh[place.first : place.end] = place.field.start
+        self._rows: Floats = np.tile(self._fresh, (1, 1))
 
     def grow(self, slots: int) -> None:
         """Have room for at least so many slots."""
-        if slots <= len(self._rows):
-            return
-        rows = np.tile(self._fresh, (max(slots, 2 * len(self._rows)), 1))
-        rows[: len(self._rows)] = self._rows
-        self._rows, at = rows, 0
-        for field, shape in zip(self.fields, self._shapes, strict=True):
-            end = at + math.prod(shape)
-            self._views[field.name] = rows[:, at:end].reshape(len(rows), *shape)
-            at = end
+        if slots > len(self._rows):
+            rows = np.tile(self._fresh, (max(slots, 2 * len(self._rows)), 1))
+            rows[: len(self._rows)] = self._rows
+            self._rows = rows
 
-    def __getitem__(self, field: str) -> Floats:
-        """[slot, *axes], writable; valid until the next `grow`."""
-        return self._views[field]
+    def gather(self, slots: Ints) -> dict[str, Rows]:
+        """Copies of the fields of some devices, by owner, to be worked on in place."""
+        rows = self._rows[slots]
+        work: dict[str, Rows] = {}
+        for place in self._places:
+            values = np.ascontiguousarray(rows[:, place.first : place.end])
+            work.setdefault(place.owner, {})[place.field.name] = values.reshape(len(slots), *place.shape)
+        return work
+
+    def scatter(self, slots: Ints, work: dict[str, Rows]) -> None:
+        """Put back what `gather` gave."""
+        rows = np.empty((len(slots), self.width))
+        for place in self._places:
+            rows[:, place.first : place.end] = work[place.owner][place.field.name].reshape(len(slots), -1)
+        self._rows[slots] = rows
+
+    def read(self, owner: str, field: str, slots: int) -> Floats:
+        """One field of the first so many slots: [slot, *axes]; read only."""
+        place = next(p for p in self._places if p.owner == owner and p.field.name == field)
+        return self._rows[:slots, place.first : place.end].reshape(slots, *place.shape)
+
+    def newest(self, owner: str, field: str, slots: Ints) -> Floats:
+        """One field without axes of some slots: [slot]."""
+        place = next(p for p in self._places if p.owner == owner and p.field.name == field)
+        found: Floats = self._rows[slots, place.first]
+        return found
 
     @property
-    def layout(self) -> list[dict[str, Any]]:
+    def layout(self) -> Layout:
         """Names and labels of everything in a saved row, in its order; JSON."""
         return [
-            {"field": f"{self.owner}.{field.name}", "axes": [list(self._axes[axis]) for axis in field.axes]}
-            for field in self.fields
+            {"field": f"{place.owner}.{place.field.name}", "axes": [list(labels) for labels in place.axes]}
+            for place in self._places
         ]
 
     def dump(self, slot: int) -> bytes:
         """The row of a slot, little endian."""
-        return self._rows[slot].astype("<f8").tobytes()
+        return bytes(self._rows[slot].astype("<f8").data)
 
-    def clear(self, slot: int) -> None:
-        """Make the slot as new."""
-        self._rows[slot] = self._fresh
-
-    def load(self, slot: int, data: bytes, layout: list[dict[str, Any]] | None = None) -> None:
+    def load(self, slot: int, data: bytes, layout: Layout | None = None) -> None:
         """Take over a row that was saved under `layout` (default: this one); what it lacks stays as new.
 
         Raises:
@@ -82,31 +119,36 @@ class Arrays:
         saved = np.frombuffer(data, "<f8")
         if layout is None or layout == self.layout:
             if len(saved) != self.width:
-                raise Invalid(f"{self.owner}: a state of {len(saved)} numbers; {self.width} are right.")
+                raise Invalid(f"A saved state of {len(saved)} numbers; {self.width} are right.")
             self._rows[slot] = saved
             return
-        self.clear(slot)
+        self._rows[slot] = self._fresh
         for name, axes, values in _split(saved, layout):
             self._take(slot, name, axes, values)
 
     def _take(self, slot: int, name: str, axes: list[list[str]], values: Floats) -> None:
-        for field in self.fields:
-            if name != f"{self.owner}.{field.name}" or len(axes) != len(field.axes):
+        for place in self._places:
+            if name != f"{place.owner}.{place.field.name}" or len(axes) != len(place.axes):
                 continue
-            ours = [list(self._axes[axis]) for axis in field.axes]
-            common = [[label for label in mine if label in theirs] for mine, theirs in zip(ours, axes, strict=True)]
-            into = np.ix_(*[[mine.index(x) for x in both] for mine, both in zip(ours, common, strict=True)])
-            source = np.ix_(*[[old.index(x) for x in both] for old, both in zip(axes, common, strict=True)])
-            self._views[field.name][slot, ...][into] = values[source]
+            target = self._rows[slot, place.first : place.end].reshape(place.shape)
+            if not axes:
+                target[...] = values
+                continue
+            both = [[x for x in mine if x in theirs] for mine, theirs in zip(place.axes, axes, strict=True)]
+            into = np.ix_(*[[mine.index(x) for x in b] for mine, b in zip(place.axes, both, strict=True)])
+            source = np.ix_(*[[old.index(x) for x in b] for old, b in zip(axes, both, strict=True)])
+            target[into] = values[source]
 
 
-def _split(saved: Floats, layout: list[dict[str, Any]]) -> list[tuple[str, list[list[str]], Floats]]:
+def _split(saved: Floats, layout: Layout) -> list[tuple[str, list[list[str]], Floats]]:
     parts, at = [], 0
     for entry in layout:
         shape = tuple(len(labels) for labels in entry["axes"])
         end = at + math.prod(shape)
+        if end > len(saved):
+            break
         parts.append((entry["field"], entry["axes"], saved[at:end].reshape(shape)))
         at = end
-    if at != len(saved):
-        raise Invalid(f"A saved state of {len(saved)} numbers; its layout has {at}.")
+    if at != len(saved) or len(parts) != len(layout):
+        raise Invalid(f"A saved state of {len(saved)} numbers is not as long as its layout says.")
     return parts

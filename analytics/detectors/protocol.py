@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any, ClassVar, Protocol
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, ClassVar
 
 from analytics.block import Event
-from analytics.definitions import Bools
+from analytics.definitions import Bools, Definition
 from analytics.features import Frame
-from analytics.state import Arrays
+from analytics.state import Field, Rows
 
 
 @dataclass(frozen=True)
@@ -17,10 +18,10 @@ class Driver:
 
     metric: str
     value: float | None
-    baseline: float
+    baseline: float | None
     limit: float
     unit: str
-    z: float
+    z: float | None
     regime: int
 
 
@@ -29,16 +30,17 @@ class Finding:
     """A failure mode raised or cleared on a device.
 
     Attributes:
-        slot: of the device.
+        at: position of the device in the state rows of this step.
         ts: event time of the decision; `since`: where what it rests on begins. Microseconds.
         kind: raise or clear.
         rule, version: of the detector; rule `reset` when a repair cleared it.
         score: 1 is the limit.
-        batch: the newest batch of this device that it knew.
+        batch: the batch whose row or event decided.
         codes: the fault codes that caused it.
+        also_open: other rules under which the same mode is open at this moment.
     """
 
-    slot: int
+    at: int
     ts: int
     since: int
     kind: str
@@ -50,6 +52,15 @@ class Finding:
     batch: int
     drivers: tuple[Driver, ...] = ()
     codes: tuple[str, ...] = ()
+    also_open: tuple[str, ...] = ()
+
+    def evidence(self) -> dict[str, Any]:
+        """For the evidence of a detection, JSON."""
+        return {
+            "drivers": [asdict(driver) for driver in self.drivers],
+            "codes": list(self.codes),
+            "also_open": list(self.also_open),
+        }
 
 
 @dataclass(frozen=True)
@@ -60,26 +71,32 @@ class Outcome:
     freeze: Bools | None = None
 
 
-class Detector(Protocol):
-    """Decides for all devices of one type. State lives in `state` only, one row per slot, so that
-    `state.dump` and `state.load` are snapshot and restore.
+class Detector:
+    """Decides for all devices of one type. A module in this folder with one subclass is a detector.
 
-    `step` must not change the frame, and a device's outcome depends on that device's rows alone.
+    What it remembers of a device is in the state fields it declares, and nowhere else; row r of `state` belongs to
+    row r of a frame. A field `open` over the axis `mode` must hold 1 where the detector has raised the mode.
+    A device's outcome depends on that device's rows alone, and `step` does not change the frame.
     """
 
     rule: ClassVar[str]
     version: ClassVar[int]
-    state: Arrays
+    Tuning: ClassVar[type[Any]]
+    """A frozen dataclass of the detector's limits, each with a default; a TOML table `[rule]` changes them."""
+    fields: Sequence[Field]
 
-    def step(self, frame: Frame, events: list[tuple[int, Event]]) -> Outcome:
-        """Take one frame and the fault events (with their slots) that come before its rows."""
-        ...
+    def __init__(self, definition: Definition, tuning: Any = None) -> None:
+        self.definition = definition
+        self.tuning = tuning if tuning is not None else self.Tuning()
 
-    def reset(self, slot: int, component: str, ts: int, batch: int) -> list[Finding]:
-        """A component was repaired: forget its alarms. Returns a `clear` for each open one."""
-        ...
+    def step(self, frame: Frame, state: Rows) -> Outcome:
+        """Take one frame; `state` has as many rows."""
+        raise NotImplementedError
 
+    def event(self, event: Event, state: Rows, at: int) -> list[Finding]:
+        """Take one fault event of the device at a position of `state`."""
+        return []
 
-def as_json(driver: Driver) -> dict[str, Any]:
-    """For the evidence of a detection."""
-    return {name: getattr(driver, name) for name in driver.__dataclass_fields__}
+    def reset(self, state: Rows, at: int, modes: list[int]) -> None:
+        """The component of these modes was repaired: forget what was seen of them, and close them."""
+        raise NotImplementedError

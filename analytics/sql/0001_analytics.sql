@@ -14,8 +14,9 @@ create table analytics.detection (
     evidence       jsonb not null,
     telemetry_from timestamptz not null,        -- the stored rows it rests on …
     telemetry_to   timestamptz not null,
-    through_batch  bigint,                      -- … as far as they had arrived (null: all of the range) …
+    through_batch  bigint not null,             -- … as far as they had arrived by this batch, in the order (xid, id) …
     telemetry_hash text not null,               -- … and their hash, so that it can be recomputed
+    tuning_id      int,                         -- tuning the rules had (null: the defaults)
     created_at     timestamptz not null default clock_timestamp(),
     unique (device_id, ts, kind, rule, failure_mode)
 );
@@ -37,12 +38,41 @@ create table analytics.reset (
 create index on analytics.reset (xid, id);
 create trigger wake after insert on analytics.reset for each statement execute function kit.wake();
 
--- Resets that lie ahead of their device's telemetry.
-create table analytics.pending_reset (
-    reset_id  bigint primary key,
-    device_id int not null,
-    component text not null,
-    ts        timestamptz not null
+-- Since when the stream of a partition knows of a reset: it takes effect before the device's first row or fault
+-- event from a later batch whose event time is not before that of the reset. So a replay applies it where it was
+-- applied live, also when the repair was reported late.
+create table analytics.known_reset (
+    reset_id      bigint primary key references analytics.reset,
+    device_id     int not null,
+    component     text not null,
+    ts            timestamptz not null,
+    known_xid     xid8 not null,                -- position in ingest.batch
+    known_batch   bigint not null,
+    applied       boolean not null default false
+);
+create index on analytics.known_reset (device_id) where not applied;
+
+-- Fixed limits of a device type ([[limit]] tables of its file).
+create table analytics.limit_rule (
+    model        text not null,
+    metric       text not null,
+    side         text not null check (side in ('high', 'low')),
+    value        double precision not null,
+    failure_mode text not null,
+    severity     int not null check (severity between 1 and 4),
+    hold_minutes double precision not null check (hold_minutes >= 0),
+    band         double precision not null check (band > 0),
+    primary key (model, metric, side, failure_mode),
+    foreign key (model, metric) references ingest.metric,
+    foreign key (model, failure_mode) references ingest.failure_mode
+);
+
+-- Changed tuning of the rules (analytics/rules.py); the newest row holds, none is the defaults.
+create table analytics.tuning (
+    id         int generated always as identity primary key,
+    rules      jsonb not null,
+    changed_by text not null,
+    changed_at timestamptz not null default kit.now()
 );
 
 -- How a device's state is laid out: names of fields and axes, so that it outlives a changed device type.
@@ -57,17 +87,33 @@ create table analytics.device_state (
     layout_id int not null references analytics.state_layout,
     state     bytea not null                    -- float64, little endian
 ) with (fillfactor = 50);
+alter table analytics.device_state alter column state set storage plain;
 
--- What the models know of a fleet (the prior of new devices), and how many rows they have seen.
-create table analytics.model_state (
-    partition  int not null,
-    model      text not null,
-    state      jsonb not null,
-    primary key (partition, model)
-) with (fillfactor = 50);
+-- A device's state from time to time (weekly), so that a detection can be recomputed without the whole history.
+create table analytics.snapshot (
+    device_id int not null,
+    xid       xid8 not null,                    -- position in ingest.batch through which it has come
+    batch_id  bigint not null,
+    layout_id int not null references analytics.state_layout,
+    state     bytea not null,
+    primary key (device_id, xid, batch_id)
+);
 
--- Counts the steps of a partition; a worker whose count differs reads its state again.
+-- What the models know of a fleet (the prior of new devices), learned once a day of event time from the batches up
+-- to a position and used for the batches after it.
+create table analytics.fleet (
+    partition int not null,
+    model     text not null,
+    xid       xid8 not null,
+    batch_id  bigint not null,
+    state     jsonb not null,
+    primary key (partition, model, xid, batch_id)
+);
+
+-- Counts the steps of a partition; a worker whose count differs reads its state again. `day` is the last day of
+-- event time at whose beginning the fleet was learned.
 create table analytics.step (
     partition int primary key,
-    number    bigint not null
+    number    bigint not null default 0,
+    day       int not null default 0            -- days since 1970-01-01
 ) with (fillfactor = 50);

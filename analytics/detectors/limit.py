@@ -1,0 +1,92 @@
+"""Fixed limits of the device type (`[[limit]]` tables), passed for a minimum time while the machine runs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from analytics.definitions import Definition, Floats
+from analytics.detectors import alarm
+from analytics.detectors.protocol import Detector, Driver, Finding, Outcome
+from analytics.features import Frame
+from analytics.state import Field, Rows
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """The limits themselves belong to the device type."""
+
+    clear_hours: float = 1.0
+
+
+class Limits(Detector):
+    """The score of a mode is 1 at its nearest limit and 0.5 where the limit's band ends."""
+
+    rule: ClassVar[str] = "limit"
+    version: ClassVar[int] = 1
+    Tuning = Tuning
+
+    def __init__(self, definition: Definition, tuning: Any = None) -> None:
+        super().__init__(definition, tuning)
+        self.tuning: Tuning
+        self._limits = definition.limits
+        self.fields: tuple[Field, ...] = alarm.FIELDS if self._limits else (Field("open", ("mode",)),)
+        metrics, modes = definition.axis("metric"), definition.axis("mode")
+        self._metric = np.array([metrics.index(limit.metric) for limit in self._limits], np.int64)
+        self._mode = np.array([modes.index(limit.mode) for limit in self._limits], np.int64)
+        self._side = np.array([1.0 if limit.side == "high" else -1.0 for limit in self._limits])
+        self._value = np.array([limit.value for limit in self._limits])
+        self._band = np.array([max(limit.band, 1e-9) for limit in self._limits])
+        hold = np.zeros(len(modes))
+        np.maximum.at(hold, self._mode, np.array([limit.hold_minutes / 60.0 for limit in self._limits]))
+        self._rules = alarm.Hysteresis(1.0, 0.5, hold, self.tuning.clear_hours)
+
+    def step(self, frame: Frame, state: Rows) -> Outcome:
+        """See `Detector`."""
+        if not self._limits:
+            return Outcome()
+        each = 1.0 + 0.5 * self._side * (frame.values[:, self._metric] - self._value) / self._band
+        known = ~np.isnan(each) & frame.usable[:, None]
+        each = np.where(known, np.clip(each, -8.0, 9.0), -9.0)
+        score, live = np.full(state["open"].shape, -9.0), np.zeros(state["open"].shape, bool)
+        hours = np.zeros(state["open"].shape)
+        for at, mode in enumerate(self._mode):
+            np.maximum(score[:, mode], each[:, at], out=score[:, mode])
+            live[:, mode] |= known[:, at]
+            np.maximum(hours[:, mode], frame.hours[:, self._metric[at]], out=hours[:, mode])
+        verdict = alarm.judge(state, frame.ts, live, np.where(live, hours, 0.0), score, self._rules)
+        findings = []
+        for n, k in zip(*np.nonzero(verdict.clearing), strict=True):
+            findings.append(
+                self._finding(frame, int(n), int(k), "clear", int(verdict.low_since[n, k]), each[n])
+            )
+        for n, k in zip(*np.nonzero(verdict.raising), strict=True):
+            alarm.open_mode(state, int(n), int(k))
+            since = int(state["onset"][n, k]) or int(frame.ts[n])
+            findings.append(self._finding(frame, int(n), int(k), "raise", since, each[n]))
+        return Outcome(findings)
+
+    def reset(self, state: Rows, at: int, modes: list[int]) -> None:
+        """See `Detector`."""
+        if self._limits:
+            alarm.close(state, at, modes, 0.0)
+
+    def _finding(self, frame: Frame, n: int, k: int, kind: str, since: int, each: Floats) -> Finding:
+        ours = [at for at in np.flatnonzero(self._mode == k) if each[at] > -9.0]
+        ours.sort(key=lambda at: (-each[at], at))
+        worst, drivers = self._limits[ours[0]], []
+        for at in ours if kind == "clear" else [at for at in ours if each[at] >= 1.0]:
+            metric = self.definition.metrics[self._metric[at]]
+            value = float(frame.values[n, self._metric[at]])
+            drivers.append(
+                Driver(
+                    metric.name, value, None, float(self._value[at]), metric.unit, None, int(frame.regime[n])
+                )
+            )
+        mode = self.definition.modes[k]
+        return Finding(
+            n, int(frame.ts[n]), since, kind, self.rule, self.version, mode.code, worst.severity,
+            float(each[ours[0]]), int(frame.batch[n]), tuple(drivers) if kind == "raise" else (),
+        )  # fmt: skip

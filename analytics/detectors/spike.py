@@ -1,0 +1,110 @@
+"""A sudden, large change: a metric far outside its baseline in m of the last n judged rows.
+
+Quicker than `shift` for what breaks from one hour to the next; m-of-n keeps single glitches out.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from analytics.definitions import Definition, Floats, either
+from analytics.detectors import alarm
+from analytics.detectors.protocol import Detector, Driver, Finding, Outcome
+from analytics.features import Frame
+from analytics.state import Field, Rows
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """Limits of the spike rule."""
+
+    z: float = 8.0
+    least: int = 3  # of …
+    window: int = 5  # … rows, at most 32
+    clear_hours: float = 12.0
+    refractory: float = 0.5
+    refractory_hours: float = 72.0
+
+
+class Spike(Detector):
+    """The last rows of a mode are bits of an integer: 1 where a symptom was beyond the limit."""
+
+    rule: ClassVar[str] = "spike"
+    version: ClassVar[int] = 1
+    Tuning = Tuning
+    fields = (Field("hits", ("mode",)), *alarm.FIELDS)
+
+    def __init__(self, definition: Definition, tuning: Any = None) -> None:
+        super().__init__(definition, tuning)
+        self.tuning: Tuning
+        t = self.tuning
+        # One hit makes the mode suspect: the baseline must not learn what may be a fault.
+        self._rules = alarm.Hysteresis(
+            0.5 / t.least, 0.5 / t.least, 0.0, t.clear_hours, t.refractory, t.refractory_hours
+        )
+        self._symptom, self._sign = definition.weight > 0, definition.sign
+        self._both = self._symptom & (self._sign == 0)
+
+    def step(self, frame: Frame, state: Rows) -> Outcome:
+        """See `Detector`."""
+        judged = ~np.isnan(frame.z)
+        if not judged.any():
+            return Outcome(freeze=alarm.frozen(state, self._symptom))
+        z = np.where(judged, frame.z, 0.0)[:, None, :]
+        directed = np.where(self._both, np.abs(z), z * self._sign)
+        live = either(judged[:, None, :] & self._symptom, 2)
+        hits = state["hits"].astype(np.int64)
+        hits = (2 * hits + (directed >= self.tuning.z).any(axis=2)) & ((1 << self.tuning.window) - 1)
+        np.copyto(state["hits"], hits, where=live)
+        score = np.bitwise_count(hits) / self.tuning.least
+        hours = np.where(live, (frame.hours[:, None, :] * self._symptom).max(axis=2), 0.0)
+        verdict = alarm.judge(state, frame.ts, live, hours, score, self._rules)
+        findings = [
+            self._finding(frame, int(n), int(k), "clear", int(verdict.low_since[n, k]), verdict, ())
+            for n, k in zip(*np.nonzero(verdict.clearing), strict=True)
+        ]
+        for n, k in zip(*np.nonzero(verdict.raising), strict=True):
+            alarm.open_mode(state, int(n), int(k))
+            since = int(state["onset"][n, k]) or int(frame.ts[n])
+            drivers = self._drivers(frame, int(n), directed[n, k])
+            findings.append(self._finding(frame, int(n), int(k), "raise", since, verdict, drivers))
+        return Outcome(findings, alarm.frozen(state, self._symptom))
+
+    def reset(self, state: Rows, at: int, modes: list[int]) -> None:
+        """See `Detector`."""
+        state["hits"][at, modes] = 0.0
+        alarm.close(state, at, modes, self.tuning.refractory)
+
+    def _drivers(self, frame: Frame, n: int, directed: Floats) -> tuple[Driver, ...]:
+        drivers = []
+        for m in np.argsort(-directed, kind="stable"):
+            if directed[m] < self.tuning.z / 2:
+                break
+            metric, z, expected = (
+                self.definition.metrics[m],
+                float(frame.z[n, m]),
+                float(frame.expected[n, m]),
+            )
+            limit = expected + float(np.copysign(self.tuning.z * frame.spread[n, m], z))
+            value = float(frame.values[n, m])
+            drivers.append(Driver(metric.name, value, expected, limit, metric.unit, z, int(frame.regime[n])))
+        return tuple(drivers)
+
+    def _finding(
+        self,
+        frame: Frame,
+        n: int,
+        k: int,
+        kind: str,
+        since: int,
+        verdict: alarm.Verdict,
+        drivers: tuple[Driver, ...],
+    ) -> Finding:
+        mode = self.definition.modes[k]
+        return Finding(
+            n, int(frame.ts[n]), since, kind, self.rule, self.version, mode.code, mode.priority,
+            float(verdict.score[n, k]), int(frame.batch[n]), drivers,
+        )  # fmt: skip

@@ -1,0 +1,158 @@
+"""The streaming worker: follows committed batches and repairs, writes detections and state in one transaction."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from analytics import store
+from analytics.definitions import DAY
+from analytics.detectors.protocol import Finding
+from analytics.engine import Engine
+from analytics.fleet import Fleet
+from analytics.reader import Reader
+from analytics.store import Position, microseconds
+from kit import follow, logs
+from kit.database import Conn
+from kit.process import Worker
+from kit.settings import Settings
+
+log = logs.get(__name__)
+Fact = Mapping[str, Any]
+SNAPSHOT_DAYS = 7
+PACE = 0.05  # small batches are left to gather for so many seconds: below 100 rows a step costs as much as with them
+FEW = 100
+
+
+def days_of(facts: Sequence[Fact], day: int) -> Iterator[tuple[list[Fact], int | None]]:
+    """Cut facts where a new day of event time begins: the facts through the first one of that day, and the day;
+    None with the rest. What is cut is the same however many facts come at once."""
+    group: list[Fact] = []
+    for fact in facts:
+        group.append(fact)
+        its = microseconds(fact["last_ts"]) // DAY if fact["last_ts"] is not None else 0
+        if its > day:
+            yield group, its
+            group, day = [], its
+    if group:
+        yield group, None
+
+
+class Partition:
+    """Engines of all device types for a share of the devices."""
+
+    def __init__(self, partition: int, partitions: int) -> None:
+        self.partition, self.partitions = partition, partitions
+        self.batches = follow.Follower(f"analytics.batch.{partition}", "ingest.batch", self.take, limit=200)
+        self._resets = follow.Follower(
+            f"analytics.reset.{partition}", "analytics.reset", self.know, limit=500
+        )
+        self._known: tuple[int, str] | None = None  # step and signature that this memory stands for
+        self._engines: dict[str, Engine] = {}
+        self._layouts: dict[str, int] = {}
+        self._tuning: int | None = None
+        self._reader = Reader({}, {})
+        self._dirty: dict[str, set[int]] = {}
+
+    @property
+    def followers(self) -> list[follow.Follower]:
+        """Repairs first: those that are known count for the batches that come."""
+        return [self._resets, self.batches]
+
+    def know(self, conn: Conn, facts: list[dict[str, Any]]) -> None:
+        """Take note of repairs, from where the batches stand."""
+        xid, batch = follow.position(conn, self.batches)
+        ours = [fact for fact in facts if fact["device_id"] % self.partitions == self.partition]
+        store.know_resets(conn, ours, Position(int(xid), batch))
+
+    def take(self, conn: Conn, facts: list[dict[str, Any]]) -> None:
+        """Step through committed batches."""
+        number, day = store.take_step(conn, self.partition)
+        signature = store.signature(conn)
+        if self._known != (number, signature):
+            self._load(conn)
+        self._known, self._dirty = None, {}  # memory is ahead of the database until the end of this
+        for group, new_day in days_of(facts, day):
+            self._step(conn, group)
+            if new_day is not None:
+                day = new_day
+                self._learn_fleets(conn, Position(int(group[-1]["xid"]), group[-1]["id"]), day)
+        for model, devices in self._dirty.items():
+            states = {device: self._engines[model].dump(device) for device in sorted(devices)}
+            store.save_states(conn, self._layouts[model], states)
+        store.end_step(conn, self.partition, number + 1, day)
+        self._known = (number + 1, signature)
+
+    def _load(self, conn: Conn) -> None:
+        """Read definitions, tuning, states and fleets."""
+        definitions = store.definitions(conn)
+        self._tuning, rules = store.tuning(conn)
+        self._reader = Reader(definitions, store.state_metrics(conn))
+        self._engines = {model: Engine(definition, rules) for model, definition in definitions.items()}
+        self._layouts = {
+            model: store.layout_id(conn, engine.layout) for model, engine in self._engines.items()
+        }
+        layouts = store.layouts(conn)
+        for device, model, layout, state in store.states(conn, self.partition, self.partitions):
+            if model in self._engines:
+                self._engines[model].load(device, state, layouts[layout])
+        for model, engine in self._engines.items():
+            if known := store.fleets(conn, self.partition, model):
+                engine.baseline.fleet = Fleet.from_json(known[-1][1], engine.definition.axis("metric"))
+
+    def _step(self, conn: Conn, facts: Sequence[Fact]) -> None:
+        blocks, events = self._reader.batches(conn, facts, self.partition, self.partitions)
+        for model in sorted(blocks.keys() | events.keys()):
+            engine, its = self._engines[model], events.get(model, [])
+            block = blocks[model] if model in blocks else engine.nothing()
+            devices = set(block.device.tolist()) | {event.device for event in its}
+            done = engine.step(block, its, store.open_resets(conn, devices))
+            self._dirty.setdefault(model, set()).update(done.touched)
+            if done.applied:
+                store.mark_applied(conn, done.applied)
+            if done.findings:
+                store.save_detections(conn, done.findings, self._tuning)
+                _report(done.findings)
+
+    def _learn_fleets(self, conn: Conn, at: Position, day: int) -> None:
+        """At the beginning of a day of event time: the priors of new devices, and some devices' snapshots."""
+        for model, engine in self._engines.items():
+            if not engine.devices:
+                continue
+            store.save_fleet(
+                conn, self.partition, model, at, engine.refresh_fleet(), engine.definition.axis("metric")
+            )
+            due = [device for device in engine.devices if device % SNAPSHOT_DAYS == day % SNAPSHOT_DAYS]
+            store.save_snapshots(
+                conn, self._layouts[model], at, {device: engine.dump(device) for device in due}
+            )
+
+
+def _report(findings: Sequence[tuple[int, Finding]]) -> None:
+    for device, finding in findings:
+        log.info("detection", device=device, kind=finding.kind, rule=finding.rule, mode=finding.mode)
+
+
+def followers(settings: Settings) -> list[follow.Follower]:
+    """Fresh followers of all partitions, for one process."""
+    partitions = settings.analytics.partitions
+    return [f for at in range(partitions) for f in Partition(at, partitions).followers]
+
+
+def make_worker(dsn: str, settings: Settings) -> Worker:
+    """The process: all partitions."""
+    return Worker("analytics", dsn, "meantime_analytics", [_paced(f) for f in followers(settings)])
+
+
+def _paced(follower: follow.Follower) -> follow.Follower:
+    """Let small batches gather: facts that arrive one by one are then taken together by the next step."""
+    if follower.source != "ingest.batch":
+        return follower
+
+    def handle(conn: Conn, facts: list[dict[str, Any]]) -> None:
+        follower.handle(conn, facts)
+        if sum(fact["rows"] for fact in facts) < FEW:
+            time.sleep(PACE)
+
+    return follow.Follower(follower.name, follower.source, handle, follower.limit, follower.where)
