@@ -1,0 +1,288 @@
+"""The MQTT server end point: devices connect to Meantime itself, and PUBACK means that the message is committed.
+
+It is no general broker. A device may publish below its own uid, at QoS 0 or 1, and hear what is said to it; nobody
+else's messages pass through, no session outlives its connection, QoS 2 and shared subscriptions are refused. Whoever
+needs a broker runs one and lets `ingest.collector` subscribe to it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import socket
+import ssl
+import threading
+import time
+from typing import Any
+
+from ingest import registry, sessions
+from ingest.buffer import Buffer
+from ingest.connection import Connection
+from ingest.doorkeeper import Doorkeeper
+from ingest.greeting import Terms
+from ingest.mqtt.packets import Reason, Will
+from ingest.pipeline import ROLE, Chunk, Pipeline
+from ingest.presence import Presence
+from ingest.pulse import Pulse
+from ingest.store import Store
+from kit import logs
+from kit.database import Conn, url
+from kit.errors import Misconfigured
+from kit.settings import Settings
+
+log = logs.get(__name__)
+
+DOOR = "endpoint"
+# A door silent for this long is dead: its devices' wills are published by whoever notices.
+GRACE_SECONDS = 15.0
+STOP_SECONDS = 1.5
+
+
+def run(settings: Settings, stop: threading.Event) -> None:
+    """Serve devices until `stop` is set; then store what is buffered, acknowledge it and say goodbye."""
+    asyncio.run(Endpoint(settings).serve(stop))
+
+
+class Endpoint:
+    """The server: its connections, its buffer, its doorkeeper. Everything but the callbacks of pulse and pipeline
+    runs on the loop."""
+
+    def __init__(self, settings: Settings, *, grace: float = GRACE_SECONDS) -> None:
+        self.limits, self.prefix = settings.endpoint, settings.ingest.topic_prefix
+        self.terms = Terms(
+            settings.endpoint.keep_alive_seconds,
+            min(65_535, settings.ingest.buffer_messages),
+            settings.endpoint.max_packet_bytes,
+        )
+        self.presence = Presence(self.prefix, self.submit)
+        self.paused = self._stopping = False
+        self.refused = self.malformed = self.turned_away = self.received = self.acked = 0
+        self.port = settings.endpoint.port
+        self._grace = grace
+        self._numbers = itertools.count(1)
+        self._connections: set[Connection] = set()
+        self._clients: dict[tuple[str, str], Connection] = {}
+        self._of_device: dict[str, set[Connection]] = {}
+        self._loop: asyncio.AbstractEventLoop
+        dsn = url(settings)
+        self.keeper = Doorkeeper(f"{socket.gethostname()}:{settings.endpoint.host}:{settings.endpoint.port}")
+        self.pulse = Pulse(dsn, DOOR, role=ROLE, detail=self.detail)
+        self.pulse.ticks += [self._beat_door, self._adopt_orphans, self._look_for_revoked]
+        self.pipeline = Pipeline(
+            dsn,
+            Store(settings.ingest, door=DOOR),
+            door=DOOR,
+            buffer=Buffer(settings.ingest.buffer_messages),
+            released=lambda chunks: self._soon(self._released, chunks),
+            batch=settings.ingest.batch_messages,
+            linger=settings.ingest.linger_ms / 1000,
+        )
+
+    async def serve(self, stop: threading.Event, *, ready: threading.Event | None = None) -> None:
+        """Listen until `stop` is set."""
+        self._loop = asyncio.get_running_loop()
+        self.pulse.start()
+        self.pipeline.start()
+        server = await self._loop.create_server(
+            lambda: Connection(self, next(self._numbers)),
+            self.limits.host, self.limits.port, ssl=self._tls(), backlog=1024,
+        )  # fmt: skip
+        self.port = server.sockets[0].getsockname()[1]
+        log.info(
+            "listening", host=self.limits.host, port=self.port, tls=self.limits.tls_certificate is not None
+        )
+        if ready is not None:
+            ready.set()
+        swept = 0.0
+        while not stop.is_set():
+            await asyncio.sleep(0.05)
+            if time.monotonic() - swept > 1:
+                swept = time.monotonic()
+                self._sweep(swept)
+        server.close()
+        await self._goodbye()
+
+    def _tls(self) -> ssl.SSLContext | None:
+        if self.limits.tls_certificate is None:
+            return None
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        try:
+            context.load_cert_chain(self.limits.tls_certificate, self.limits.tls_key)
+        except (OSError, ssl.SSLError) as error:
+            raise Misconfigured(
+                f"The TLS certificate {self.limits.tls_certificate} cannot be used: {error}"
+            ) from error
+        return context
+
+    async def _goodbye(self) -> None:
+        """Stop reading, store what is buffered, acknowledge it, disconnect."""
+        self._stopping = True
+        for connection in self._connections:
+            connection.pause()
+        if not await asyncio.to_thread(self.pipeline.close, STOP_SECONDS):
+            log.warning(
+                "stopped with messages neither stored nor acknowledged", messages=self.pipeline.buffer.count
+            )
+        await asyncio.sleep(0)  # lets the last released chunks send their acknowledgements
+        for connection in list(self._connections):
+            connection.close(Reason.SHUTTING_DOWN, "endpoint_stopped")
+        await asyncio.sleep(0.05)
+        await asyncio.to_thread(self.pulse.stop)
+        log.info("stopped", stored=self.pipeline.counts.stored)
+
+    # --- connections
+
+    def arrived(self, connection: Connection) -> None:
+        if self._stopping or len(self._connections) >= self.limits.max_connections:
+            connection.refuse(Reason.SERVER_BUSY, "too many connections")
+        self._connections.add(connection)
+        if self.paused:
+            connection.pause()
+
+    def ask(self, connection: Connection) -> None:
+        """Let the doorkeeper decide about a connection's CONNECT, off the loop."""
+        knock = connection.knock
+        assert knock is not None
+        self.pulse.ask(
+            lambda conn: self.keeper.admit(conn, knock),
+            lambda answer: self._soon(self._answered, connection, answer),
+        )
+
+    def _answered(self, connection: Connection, answer: registry.Device | Exception | None) -> None:
+        if isinstance(answer, registry.Device):
+            self._welcome(connection, answer)
+        elif answer is None:
+            connection.refuse(Reason.BAD_CREDENTIALS, "user name or password is wrong")
+        else:
+            connection.refuse(Reason.SERVER_UNAVAILABLE, "the database does not answer")
+
+    def _welcome(self, connection: Connection, device: registry.Device) -> None:
+        if not connection.open or not connection.admitted(device):
+            self.presence.never_was(self._session(device.uid, connection))
+            return
+        key = (device.uid, connection.client_id)
+        if (older := self._clients.get(key)) is not None:
+            older.close(Reason.TAKEN_OVER, "taken_over")
+        self._clients[key] = connection
+        self._of_device.setdefault(device.uid, set()).add(connection)
+        self.presence.online(device.uid, self.pulse.now())
+        connection.begin()
+
+    def _session(self, uid: str, connection: Connection) -> sessions.Ended:
+        assert self.keeper.door is not None  # a session was committed, so the door is registered
+        return sessions.Ended(uid, connection.client_id, self.keeper.door, connection.number)
+
+    def left(self, connection: Connection) -> None:
+        """A connection is gone: write that the device is offline, publish its will unless it said goodbye."""
+        self._connections.discard(connection)
+        device, knock = connection.device, connection.knock
+        if device is None or knock is None:
+            return
+        key = (device.uid, connection.client_id)
+        if self._clients.get(key) is connection:
+            del self._clients[key]
+        others = self._of_device.get(device.uid, set())
+        others.discard(connection)
+        if not others:
+            self._of_device.pop(device.uid, None)
+        # After a stop the session rows stay: the door falls silent, and who does not come back is an orphan. A client
+        # that was taken over is still here, so its will would tell a lie.
+        if connection.reason != "endpoint_stopped":
+            will = None if connection.reason in ("disconnected", "taken_over") else knock.will
+            ended = self._session(device.uid, connection)
+            self.presence.gone(ended, connection.reason, self.pulse.now(), will=will, last=not others)
+
+    def _sweep(self, now: float) -> None:
+        """Close what was silent for too long. While reading is paused nobody can be heard, so nobody is overdue."""
+        if self.paused:
+            return
+        for connection in [each for each in self._connections if each.overdue(now)]:
+            connection.close(Reason.KEEP_ALIVE_TIMEOUT, "keep_alive")
+
+    # --- messages
+
+    def submit(self, chunk: Chunk) -> None:
+        """Queue a chunk; above the high-water mark every connection stops being read."""
+        self.received += len(chunk.arrivals)
+        if self.pipeline.submit(chunk) and not self.paused:
+            self.paused = True
+            for connection in self._connections:
+                connection.pause()
+
+    def _released(self, chunks: list[Chunk]) -> None:
+        """Committed: send the acknowledgements, in receive order, on the connections the messages came from."""
+        for chunk in chunks:
+            if chunk.source is not None:
+                self.acked += len(chunk.acks)
+                chunk.source.release(chunk.acks)
+            self._forward(chunk)
+        if self.pipeline.done(chunks) and not self._stopping:
+            self.paused = False
+            for connection in self._connections:
+                connection.resume()
+
+    def _forward(self, chunk: Chunk) -> None:
+        """Tell a device's other connections what was said of it."""
+        for effect in chunk.effects:
+            if effect.write is sessions.retain:
+                topic, payload = effect.value
+                for connection in self._of_device.get(self.presence.uid_of(topic), ()):
+                    if connection is not chunk.source:
+                        connection.deliver(topic, payload)
+
+    def send_retained(self, connection: Connection, topics: set[str]) -> None:
+        """Send the retained messages of some topics to a connection that has just subscribed."""
+
+        def send(found: list[tuple[str, bytes]] | Exception) -> None:
+            for topic, payload in found if isinstance(found, list) else ():
+                connection.deliver(topic, payload, retain=True)
+
+        self.pulse.ask(lambda conn: sessions.retained(conn, topics), lambda found: self._soon(send, found))
+
+    # --- what the pulse does every second
+
+    def _soon(self, call: Any, *args: Any) -> None:
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(call, *args)
+
+    def _beat_door(self, conn: Conn) -> None:
+        sessions.beat(conn, self.keeper.open(conn))
+
+    def _adopt_orphans(self, conn: Conn) -> None:
+        orphans = sessions.adopt(conn, self.keeper.open(conn), self._grace)
+        if orphans:
+            self._soon(self._bury_orphans, orphans)
+
+    def _bury_orphans(self, orphans: list[sessions.Orphan]) -> None:
+        assert self.keeper.door is not None
+        log.info("devices of a dead end point did not come back", devices=len(orphans))
+        for orphan in orphans:
+            will = None
+            if orphan.will_topic is not None:
+                will = Will(orphan.will_topic, orphan.will_payload or b"", 1, orphan.will_retain)
+            ended = sessions.Ended(orphan.uid, orphan.client_id, self.keeper.door, sessions.ORPHAN_NUMBER)
+            at, last = self.pulse.at(orphan.silent_since), orphan.uid not in self._of_device
+            self.presence.gone(ended, "endpoint_lost", at, will=will, last=last)
+
+    def _look_for_revoked(self, conn: Conn) -> None:
+        """After a revocation ask again for everybody who is connected; who is no longer known is put out."""
+        if self.keeper.revoked(conn):
+            for connection in list(self._clients.values()):
+                if (
+                    connection.knock is not None
+                    and self.keeper.who(conn, connection.knock.credentials) is None
+                ):
+                    self._soon(connection.close, Reason.NOT_AUTHORIZED, "revoked")
+
+    def detail(self) -> dict[str, Any]:
+        """The live figures of this door."""
+        buffer, counts = self.pipeline.buffer, self.pipeline.counts
+        return {
+            "connections": len(self._connections), "devices": len(self._of_device), "port": self.port,
+            "buffer": buffer.count, "buffer_bytes": buffer.size, "buffer_peak": buffer.peak,
+            "high_water": buffer.high, "paused": self.paused, "messages": self.received, "acked": self.acked,
+            "refused": self.refused, "malformed": self.malformed, "turned_away": self.turned_away,
+            "unknown": self.keeper.unknown, "dead_letters": counts.buried, "retries": counts.retries,
+            "batches": counts.batches, "stored": counts.stored, "commit_ms": round(counts.commit_ms, 2),
+            "lag_ms": round(self.pipeline.lag() * 1000, 1), "error": counts.error,
+        }  # fmt: skip

@@ -1,0 +1,282 @@
+"""One writer thread: whatever is buffered → one transaction → commit → the acknowledgements are released.
+
+The promise of both front doors is kept here: an acknowledgement leaves only after the commit that stored its message.
+While the database is away the pieces stay where they are and are tried again with growing pauses; when a commit's
+outcome is unknown the batch is written again and its key absorbs what was already stored; a message that cannot be
+stored is found by halving its batch and ends in the dead letter.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import psycopg
+
+from ingest.buffer import Buffer
+from ingest.message import Arrival
+from kit import logs
+from kit.database import Conn, connect
+from kit.errors import Misconfigured, Unavailable
+
+log = logs.get(__name__)
+
+FIRST_PAUSE, LONGEST_PAUSE = 0.05, 5.0
+ROLE = "meantime_ingest"
+
+
+class Store(Protocol):
+    """What the pipeline needs of `ingest.store.Store`; one per pipeline, used by the writer thread alone."""
+
+    def write(self, conn: Conn, arrivals: Sequence[Arrival]) -> Any: ...
+    def committed(self, written: Any) -> None: ...
+    def rolled_back(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """A row of the door's own that commits with the messages around it, such as a retained message or the end
+    of a session: `write(conn, values)` is called once per transaction with the values of all its effects."""
+
+    write: Callable[[Conn, list[Any]], None]
+    value: Any
+
+
+@dataclass(slots=True)
+class Chunk:
+    """What one read of one connection brought: messages, and the acknowledgements that they wait for.
+
+    Attributes:
+        source: where `released` sends the acknowledgements; None for messages the door makes itself.
+        acks: bytes of the acknowledgements, in receive order.
+        at: monotonic time of arrival, for the lag.
+    """
+
+    source: Any
+    arrivals: list[Arrival]
+    acks: list[bytes]
+    size: int
+    effects: tuple[Effect, ...] = ()
+    at: float = field(default_factory=time.monotonic)
+
+    @property
+    def count(self) -> int:
+        return len(self.arrivals) or 1
+
+
+@dataclass
+class Counts:
+    """What happened since the process started; written by the writer thread, read by the pulse."""
+
+    stored: int = 0
+    batches: int = 0
+    retries: int = 0
+    buried: int = 0
+    commit_ms: float = 0.0
+    error: str | None = None
+
+
+class Pipeline:
+    """Buffer and writer thread of one front door.
+
+    `released(chunks)` is called on the writer thread after the commit; the door hands it to its own loop, sends the
+    acknowledgements there and calls `done`.
+    """
+
+    def __init__(
+        self,
+        dsn: str,
+        store: Store,
+        *,
+        door: str,
+        buffer: Buffer[Chunk],
+        released: Callable[[list[Chunk]], None],
+        batch: int = 5000,
+        linger: float = 0.002,
+    ) -> None:
+        self.counts = Counts()
+        self.buffer = buffer
+        self._dsn, self._store, self._door = dsn, store, door
+        self._released, self._batch, self._linger = released, batch, linger
+        self._conn: Conn | None = None
+        self._changed = threading.Condition()
+        self._closing = False
+        self._abandon = threading.Event()
+        self._writing_since: float | None = None
+        self._thread = threading.Thread(target=self._run, name=f"{door}-writer", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def submit(self, chunk: Chunk) -> bool:
+        """Queue a chunk; returns True when the door must stop reading."""
+        with self._changed:
+            first = not self.buffer.waiting
+            full = self.buffer.add(chunk)
+            if first or self.buffer.count >= self._batch:
+                self._changed.notify()
+            return full
+
+    def done(self, chunks: list[Chunk]) -> bool:
+        """The door has dealt with released chunks; returns True when it may read again."""
+        with self._changed:
+            return self.buffer.done(chunks)
+
+    def lag(self) -> float:
+        """Seconds that the oldest message not yet committed has waited."""
+        with self._changed:
+            oldest = self.buffer.oldest
+            since = self._writing_since or (oldest.at if oldest is not None else None)
+        return 0.0 if since is None else time.monotonic() - since
+
+    def close(self, seconds: float) -> bool:
+        """Write what is left, for at most `seconds`. Returns False if something had to be left unwritten:
+        it was never acknowledged, so its sender will send it again."""
+        with self._changed:
+            self._closing = True
+            self._changed.notify()
+        self._thread.join(seconds)
+        left = self._thread.is_alive()
+        self._abandon.set()
+        return not left
+
+    def _next(self) -> list[Chunk]:
+        """The next chunks to write; waits for the first one, then a moment for company. Empty: closed."""
+        with self._changed:
+            self._changed.wait_for(lambda: self.buffer.waiting or self._closing)
+            if not self._closing and self._linger > 0:
+                self._changed.wait_for(
+                    lambda: self.buffer.count >= self._batch or self._closing, self._linger
+                )
+            chunks = self.buffer.take(self._batch)
+            self._writing_since = chunks[0].at if chunks else None
+            return chunks
+
+    def _run(self) -> None:
+        while chunks := self._next():
+            if not self._store_somehow(chunks):
+                break
+            self.counts.batches += 1
+            self.counts.stored += sum(len(chunk.arrivals) for chunk in chunks)
+            with self._changed:
+                self._writing_since = None
+            self._released(chunks)
+        self._drop()
+
+    def _store_somehow(self, chunks: list[Chunk]) -> bool:
+        """Try until the chunks are stored; False when told to abandon them."""
+        arrivals = [arrival for chunk in chunks for arrival in chunk.arrivals]
+        effects = [effect for chunk in chunks for effect in chunk.effects]
+        pause = FIRST_PAUSE
+        while not self._abandon.is_set():
+            try:
+                self._split(arrivals, effects)
+            except Exception as error:  # noqa: BLE001 - everything but poison: wait and try again
+                self._failed(error, pause)
+                self._abandon.wait(pause)
+                pause = min(pause * 2, LONGEST_PAUSE)
+            else:
+                if self.counts.error is not None:
+                    log.info("storing again", door=self._door)
+                    self.counts.error = None
+                return True
+        return False
+
+    def _failed(self, error: Exception, pause: float) -> None:
+        self.counts.retries += 1
+        text = str(error).strip() or repr(error)
+        if pause >= 0.2 or not isinstance(error, psycopg.OperationalError | Unavailable):
+            log.warning("cannot store, trying again", door=self._door, error=text, in_seconds=pause)
+        self.counts.error = text
+
+    def _split(self, arrivals: list[Arrival], effects: list[Effect]) -> None:
+        """Store all, or halve the batch around a message that the database refuses."""
+        try:
+            self._transaction(arrivals, effects)
+        except Exception as error:
+            if not _poison(error):
+                raise
+            if len(arrivals) > 1:
+                middle = len(arrivals) // 2
+                self._split(arrivals[:middle], [])
+                self._split(arrivals[middle:], effects)
+            elif arrivals and not effects:
+                self._bury(arrivals[0], error)
+            elif arrivals:
+                self._split(arrivals, [])
+                self._split([], effects)
+            else:
+                log.error("the door's own rows were refused", door=self._door, error=str(error).strip())
+
+    def _transaction(self, arrivals: list[Arrival], effects: list[Effect]) -> None:
+        began = time.perf_counter()
+        written = None
+        try:
+            conn = self._connection()
+            if arrivals:
+                written = self._store.write(conn, arrivals)
+            _apply(conn, effects)
+            conn.commit()
+        except BaseException:
+            self._store.rolled_back()
+            self._roll_back()
+            raise
+        if written is not None:
+            self._store.committed(written)
+        self.counts.commit_ms = (time.perf_counter() - began) * 1000
+
+    def _bury(self, arrival: Arrival, error: Exception) -> None:
+        """Put a message that the database refuses into the dead letter."""
+        conn = self._connection()
+        conn.execute(
+            """insert into ingest.dead_letter (door, topic, client_id, device_uid, payload, size, reason, detail,
+                   received_at) values (%s, %s, %s, %s, %s, %s, 'database_refused', %s, %s)""",
+            (
+                self._door, arrival.topic.replace("\0", "�")[:1000], arrival.client_id, arrival.uid,
+                arrival.payload[:65536], len(arrival.payload), str(error).strip().replace("\0", "�")[:2000],
+                arrival.received_at,
+            ),
+        )  # fmt: skip
+        conn.commit()
+        self.counts.buried += 1
+
+    def _connection(self) -> Conn:
+        if self._conn is None or self._conn.closed:
+            self._conn = connect(self._dsn, role=ROLE, application=f"{self._door}.writer")
+        return self._conn
+
+    def _roll_back(self) -> None:
+        """Make the connection usable again, or forget it."""
+        try:
+            if self._conn is not None and not self._conn.broken:
+                self._conn.rollback()
+                return
+        except psycopg.Error as error:
+            log.debug("rollback failed", error=str(error).strip())
+        self._drop()
+
+    def _drop(self) -> None:
+        if self._conn is not None:
+            self._conn.close()
+            self._conn = None
+
+
+def _apply(conn: Conn, effects: list[Effect]) -> None:
+    """Write the effects, those of one kind together, in order."""
+    kinds: dict[Callable[[Conn, list[Any]], None], list[Any]] = {}
+    for effect in effects:
+        kinds.setdefault(effect.write, []).append(effect.value)
+    for write, values in kinds.items():
+        write(conn, values)
+
+
+def _poison(error: Exception) -> bool:
+    """True when the message is at fault and not the database: bad data (22), broken constraint (23), a limit of
+    the server such as an index row too long (54), or an error that is no database error at all."""
+    if isinstance(error, psycopg.Error):
+        state = error.sqlstate
+        return state[:2] in ("22", "23", "54") if state else isinstance(error, psycopg.DataError)
+    return not isinstance(error, Unavailable | Misconfigured | OSError | MemoryError)

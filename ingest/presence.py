@@ -1,0 +1,55 @@
+"""Who is here: online and offline as messages on `<prefix>/<uid>/status`, wills, and the end of sessions.
+
+What belongs together is queued as one chunk, so it commits together: the will, the offline state, the end of the
+session row. A chunk of the door's own waits in the same line as the device's messages, so their order holds.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import datetime
+
+from ingest import sessions
+from ingest.message import Arrival
+from ingest.mqtt.packets import Will
+from ingest.pipeline import Chunk, Effect
+
+# What the objects around a message take in memory, roughly.
+OVERHEAD = 300
+
+
+class Presence:
+    """Makes the chunks; `submit` queues them."""
+
+    def __init__(self, prefix: str, submit: Callable[[Chunk], None]) -> None:
+        self._prefix, self._submit = prefix, submit
+
+    def online(self, uid: str, at: datetime) -> None:
+        """A device has connected."""
+        self._submit(Chunk(None, [self._state(uid, True, "connected", at)], [], OVERHEAD))
+
+    def gone(
+        self, ended: sessions.Ended, reason: str, at: datetime, *, will: Will | None, last: bool
+    ) -> None:
+        """A connection has ended; `last` says that the device has no other one."""
+        arrivals = []
+        effects = [Effect(sessions.end, ended)]
+        if will is not None:
+            arrivals.append(Arrival(will.topic, will.payload, ended.uid, ended.client_id, at))
+            effects += [Effect(sessions.retain, (will.topic, will.payload))] if will.retain else []
+        if last:
+            arrivals.append(self._state(ended.uid, False, reason, at))
+        self._submit(Chunk(None, arrivals, [], 2 * OVERHEAD, tuple(effects)))
+
+    def never_was(self, ended: sessions.Ended) -> None:
+        """A session was remembered for a connection that did not come about."""
+        self._submit(Chunk(None, [], [], OVERHEAD, (Effect(sessions.end, ended),)))
+
+    def uid_of(self, topic: str) -> str:
+        """The device a topic belongs to."""
+        return topic.removeprefix(self._prefix + "/").split("/", 1)[0]
+
+    def _state(self, uid: str, online: bool, reason: str, at: datetime) -> Arrival:
+        payload = json.dumps({"online": online, "ts": at.isoformat(), "reason": reason}).encode()
+        return Arrival(f"{self._prefix}/{uid}/status", payload, uid, None, at)

@@ -1,0 +1,127 @@
+"""SQL of the end points' own memory: doors, sessions with their wills, retained messages."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from psycopg.rows import class_row
+
+from kit.database import Conn, scalar
+
+
+@dataclass(frozen=True, slots=True)
+class Orphan:
+    """A session whose door has died; `silent_since` is that door's last beat, wall clock."""
+
+    uid: str
+    client_id: str
+    silent_since: datetime
+    will_topic: str | None
+    will_payload: bytes | None
+    will_retain: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The end of one connection; matches only the row that this connection wrote."""
+
+    uid: str
+    client_id: str
+    door: int
+    number: int
+
+
+def open_door(conn: Conn, name: str) -> int:
+    """Register a running end point; returns its id."""
+    door: int = scalar(conn, "insert into ingest.door (name) values (%s) returning id", (name,))
+    return door
+
+
+def beat(conn: Conn, door: int) -> None:
+    """Say that the door is alive, and forget doors long dead and empty."""
+    conn.execute("update ingest.door set beat_at = clock_timestamp() where id = %s", (door,))
+    conn.execute(
+        """delete from ingest.door d where beat_at < clock_timestamp() - interval '1 hour'
+           and not exists (select from ingest.session s where s.door = d.id)"""
+    )
+
+
+def begin(
+    conn: Conn, uid: str, client_id: str, door: int, number: int, will: tuple[str, bytes, bool] | None
+) -> None:
+    """Remember a connection and its will (topic, payload, retain); takes over an older one of the same name."""
+    topic, payload, retain = will if will is not None else (None, None, False)
+    conn.execute(
+        """insert into ingest.session (uid, client_id, door, number, will_topic, will_payload, will_retain)
+           values (%s, %s, %s, %s, %s, %s, %s)
+           on conflict (uid, client_id) do update set door = excluded.door, number = excluded.number,
+               connected_at = excluded.connected_at, will_topic = excluded.will_topic,
+               will_payload = excluded.will_payload, will_retain = excluded.will_retain""",
+        (uid, client_id, door, number, topic, payload, retain),
+    )
+
+
+def end(conn: Conn, ended: Sequence[Ended]) -> None:
+    """Forget connections that have ended."""
+    conn.execute(
+        """delete from ingest.session s
+           using unnest(%s::text[], %s::text[], %s::bigint[], %s::bigint[]) as e(uid, client_id, door, number)
+           where s.uid = e.uid and s.client_id = e.client_id and s.door = e.door and s.number = e.number""",
+        (
+            [one.uid for one in ended],
+            [one.client_id for one in ended],
+            [one.door for one in ended],
+            [one.number for one in ended],
+        ),
+    )
+
+
+ORPHAN_NUMBER = -1
+
+
+def adopt(conn: Conn, door: int, grace_seconds: float) -> list[Orphan]:
+    """Take over the sessions of doors silent for longer than `grace_seconds`; each goes to one adopter only."""
+    cursor = conn.cursor(row_factory=class_row(Orphan))
+    return cursor.execute(
+        """with dead as (
+               select id, beat_at from ingest.door
+               where id <> %(door)s and beat_at < clock_timestamp() - make_interval(secs => %(grace)s))
+           update ingest.session s set door = %(door)s, number = %(number)s
+           from dead where s.door = dead.id
+           returning s.uid, s.client_id, dead.beat_at as silent_since, s.will_topic, s.will_payload, s.will_retain""",
+        {"door": door, "grace": grace_seconds, "number": ORPHAN_NUMBER},
+    ).fetchall()
+
+
+def retain(conn: Conn, messages: Sequence[tuple[str, bytes]]) -> None:
+    """Keep the last payload of each topic; an empty one removes it."""
+    last = dict(messages)
+    keep = {topic: payload for topic, payload in last.items() if payload}
+    conn.execute(
+        """insert into ingest.retained (topic, payload) select * from unnest(%s::text[], %s::bytea[])
+           on conflict (topic) do update set payload = excluded.payload, stored_at = clock_timestamp()""",
+        (list(keep), list(keep.values())),
+    )
+    if gone := [topic for topic, payload in last.items() if not payload]:
+        conn.execute("delete from ingest.retained where topic = any(%s)", (gone,))
+
+
+def retained(conn: Conn, topics: Iterable[str]) -> list[tuple[str, bytes]]:
+    """The retained messages of some topics."""
+    found = conn.execute("select topic, payload from ingest.retained where topic = any(%s)", (list(topics),))
+    return [(topic, bytes(payload)) for topic, payload in found]
+
+
+def note_unknown(conn: Conn, uid: str, door: str, at: datetime) -> None:
+    """List a uid that knocked without being known."""
+    values: dict[str, Any] = {"uid": uid, "door": door, "at": at}
+    conn.execute(
+        """insert into ingest.unknown_device (uid, door, first_seen, last_seen)
+           values (%(uid)s, %(door)s, %(at)s, %(at)s)
+           on conflict (uid) do update set last_seen = excluded.last_seen, door = excluded.door,
+               messages = ingest.unknown_device.messages + 1""",
+        values,
+    )
