@@ -225,7 +225,7 @@ def _die_with_parent() -> None:
 
 def _is_postgres(pid: int) -> bool:
     try:
-        return psutil.Process(pid).name().startswith("postgres")
+        return bool(psutil.Process(pid).name().startswith("postgres"))
     except psutil.NoSuchProcess:
         return False
 

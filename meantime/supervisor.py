@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import IO
 
@@ -125,7 +125,7 @@ def remember_clock(dsn: str) -> Callable[[], None]:
     return tick
 
 
-def resume_clock(conn: psycopg.Connection, rate: float, first: clock.datetime) -> clock.Clock:
+def resume_clock(conn: psycopg.Connection, rate: float, first: datetime) -> clock.Clock:
     """Let a simulated clock go on where it was last seen; from `first` when it never ran."""
     with conn.transaction():
         seen = scalar(conn, "select (value #>> '{}')::timestamptz from kit.state where name = 'clock_seen'")

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 import numpy as np
 
-from kit.database import Conn, rows
+from kit.database import Conn, rows, scalar
 from simulators.faults import DAY, HOUR, Fault, micros, moment
 
 
@@ -40,6 +41,30 @@ def load(conn: Conn) -> list[Fault]:
         )
         for row in found
     ]  # fmt: skip
+
+
+def is_failing(conn: Conn, device_id: int, mode: str, at: datetime) -> bool:
+    """Whether the device really has this fault at `at`: what an engineer finds when he opens it."""
+    found: bool = scalar(
+        conn,
+        """select exists (select 1 from sim.fault f join ingest.device d on d.uid = f.uid
+                          where d.id = %s and f.mode = %s and f.onset <= %s
+                            and (f.repaired_at is null or f.repaired_at > %s))""",
+        (device_id, mode, at, at),
+    )
+    return found
+
+
+def failure_at(conn: Conn, device_id: int, mode: str, at: datetime) -> datetime | None:
+    """When the fault that the device has at `at` would stop it; None when it has none."""
+    found: datetime | None = scalar(
+        conn,
+        """select f.failure_at from sim.fault f join ingest.device d on d.uid = f.uid
+           where d.id = %s and f.mode = %s and f.onset <= %s and (f.repaired_at is null or f.repaired_at > %s)
+           order by f.onset desc limit 1""",
+        (device_id, mode, at, at),
+    )
+    return found
 
 
 @dataclass(frozen=True)

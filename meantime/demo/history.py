@@ -16,13 +16,16 @@ from fsm_core.parts import actions as parts
 from fsm_core.plans import worker as plans
 from fsm_core.reports import actions as reports
 from fsm_core.settlement import worker as settlement
+from fsm_core.sla import worker as sla
 from fsm_core.work_orders import actions as orders
 from ingest.store import Store
 from kit import clock, follow, logs
-from kit.database import Conn, rows, scalar
+from kit.database import Conn, one, rows, scalar
 from kit.errors import Conflict
 from kit.settings import Settings
 from simulators import staff_rules, truth
+from simulators import world as simulated_world
+from simulators.faults import Fault, micros, moment
 from simulators.history import History
 from simulators.staff_rules import Step, VisitView
 from simulators.staff_work import Assignment, PartNeed, carry_out
@@ -45,8 +48,17 @@ class Hands:
     def move(self, step: Step, position: tuple[float, float] | None) -> None:
         with self.conn.transaction():
             orders.move_visit(
-                self.conn, self.visit_id, step.action, self.actor, step.at, reason=step.reason, position=position
+                self.conn,
+                self.visit_id,
+                step.action,
+                self.actor,
+                step.at,
+                reason=step.reason,
+                position=position,
             )
+            if step.action == "travel":  # who leaves takes along what is reserved in a warehouse
+                assert self.actor.technician_id is not None
+                parts.issue(self.conn, self.order_id, self.actor.technician_id, MANAGER, step.at)
 
     def consume(self, part_id: int, quantity: Decimal, at: datetime) -> None:
         with self.conn.transaction():
@@ -78,22 +90,64 @@ class Life:
     settings: Settings
     past: History
     store: Store
+    repaired: int = 0
 
     def chunk(self, start: datetime, end: datetime) -> None:
-        """Everything that happens in [start, end)."""
+        """Everything that happens in (start, end]."""
         clock.set_rate(self.conn, 0.0, sim=end)
         self._staff(end)
-        for repair in truth.new_repairs(self.conn):
-            self.past.repair(repair.uid, repair.component, repair.ts)
+        self._repair()
         self._telemetry(start, end)
-        followers = [*analytics.followers(self.settings), *plans.followers(self.settings)]
-        follow.catch_up(self.conn, followers)
+        follow.catch_up(self.conn, [*analytics.followers(self.settings), *plans.followers(self.settings)])
+        self._telephone(end)
         self._dispatch(end)
+        sla.warn(self.conn)
+
+    def _repair(self) -> None:
+        """What the engineers repaired is whole again; their visits of this chunk precede its telemetry."""
+        for reset in rows(
+            self.conn,
+            """select r.id, d.uid, r.component, r.ts from analytics.reset r join ingest.device d on d.id = r.device_id
+               where r.id > %s order by r.id""",
+            (self.repaired,),
+        ):
+            truth.save(self.conn, self.past.repair(reset["uid"], reset["component"], reset["ts"]))
+            self.repaired = reset["id"]
 
     def _telemetry(self, start: datetime, end: datetime) -> None:
+        day = self.past.day(start, end)
         with self.conn.transaction():
-            written = self.store.write(self.conn, self.past.arrivals(start, end))
+            written = self.store.write(
+                self.conn, list(self.past.arrivals(day, self.settings.ingest.topic_prefix))
+            )
         self.store.committed(written)
+
+    def _telephone(self, now: datetime) -> None:
+        """Customers ring up about machines that have stood still for hours and have no order yet."""
+        for fault in self.past.standing(now, hours=4):
+            device = one(
+                self.conn,
+                """select a.id, a.site_id, s.customer_id, m.name_en, m.name_zh from ingest.device d
+                   join fsm.device a using (id) join fsm.site s on s.id = a.site_id
+                   join ingest.model m on m.code = d.model
+                   where d.uid = %s and not exists (
+                       select 1 from fsm.work_order o where o.device_id = a.id
+                       and o.state not in ('work_done', 'reviewed', 'settled', 'closed', 'cancelled'))""",
+                (fault.uid,),
+            )
+            if device is not None:
+                self._ring(device, fault, now)
+
+    def _ring(self, device: dict[str, Any], fault: Fault, now: datetime) -> None:
+        new = orders.NewOrder(
+            type="repair", source="telephone", device_id=device["id"], site_id=device["site_id"],
+            customer_id=device["customer_id"], failure_mode=fault.mode, priority=2,
+            title_en=f"{device['name_en']} {fault.uid} has stopped", title_zh=f"{device['name_zh']} {fault.uid} 已停机",
+            fault_at=moment(fault.failed),
+        )  # fmt: skip
+        with self.conn.transaction():
+            order = orders.open_order(self.conn, new, MANAGER, now)
+            orders.move_order(self.conn, order.id, "accept", MANAGER, now)
 
     def _staff(self, end: datetime) -> None:
         """Every step that is due before `end`, in the order in which it falls due."""
@@ -102,13 +156,18 @@ class Life:
             try:
                 self._step(visit, step)
             except Conflict as error:
-                log.warning("history: step refused", visit=visit["id"], action=step.action, error=error.message)
+                log.warning(
+                    "history: step refused", visit=visit["id"], action=step.action, error=error.message
+                )
                 self._give_up(visit, step)
             self._desk(step.at)
         self._desk(end)
 
     def _next(self, end: datetime) -> tuple[dict[str, Any], Step] | None:
-        steps = [(visit, staff_rules.next_step(_view(visit), self.settings.simulation.seed)) for visit in _open(self.conn)]
+        steps = [
+            (visit, staff_rules.next_step(_view(visit), self.settings.simulation.seed))
+            for visit in _open(self.conn)
+        ]
         due = [(visit, step) for visit, step in steps if step is not None and step.at < end]
         return min(due, key=lambda pair: (pair[1].at, pair[0]["id"]), default=None)
 
@@ -123,7 +182,9 @@ class Life:
     def _give_up(self, visit: dict[str, Any], step: Step) -> None:
         action = "withdraw" if visit["state"] in ("planned", "confirmed") else "incomplete"
         with self.conn.transaction():
-            orders.move_visit(self.conn, visit["id"], action, MANAGER, step.at, reason="Could not go on 无法继续")
+            orders.move_visit(
+                self.conn, visit["id"], action, MANAGER, step.at, reason="Could not go on 无法继续"
+            )
 
     def _desk(self, now: datetime) -> None:
         """The manager reviews what is done and closes what is settled."""
@@ -141,7 +202,9 @@ class Life:
 
     def _dispatch(self, now: datetime) -> None:
         """Each accepted order to the engineer who can be there first."""
-        for order in rows(self.conn, "select id from fsm.work_order where state = 'accepted' order by priority, id"):
+        for order in rows(
+            self.conn, "select id from fsm.work_order where state = 'accepted' order by priority, id"
+        ):
             able = [each for each in dispatch.candidates(self.conn, order["id"], now) if each.feasible]
             if able:
                 first = min(able, key=lambda each: (each.start, each.travel_minutes, each.technician_id))
@@ -151,8 +214,13 @@ class Life:
 
 def live(conn: Conn, settings: Settings, start: datetime, end: datetime, stop: threading.Event) -> bool:
     """Live from where it was left (or `start`) to `end`. False when it was stopped before."""
-    at: datetime = scalar(conn, "select (value #>> '{}')::timestamptz from kit.state where name = %s", (PLACE,)) or start
-    past = History(settings.simulation.seed, settings.simulation.devices, start, end, truth.load(conn))
+    simulation = settings.simulation
+    at: datetime = (
+        scalar(conn, "select (value #>> '{}')::timestamptz from kit.state where name = %s", (PLACE,)) or start
+    )
+    known = truth.load(conn)
+    past = History(simulation.seed, simulation.devices, start, end, known=known or None)
+    truth.save(conn, past.book)
     life = Life(conn, settings, past, Store(settings.ingest, door="seed"))
     while at < end and not stop.is_set():
         until = min(at + CHUNK, end)
@@ -163,7 +231,15 @@ def live(conn: Conn, settings: Settings, start: datetime, end: datetime, stop: t
             (PLACE, until),
         )
         at = until
+    if at >= end:
+        _hand_over(conn, past, end)
     return at >= end
+
+
+def _hand_over(conn: Conn, past: History, end: datetime) -> None:
+    """To the live fleet: the faults that show first, and how far everything has been said."""
+    truth.save(conn, past.showcase(simulated_world.under_warranty(conn, end)))
+    simulated_world.keep_said(conn, micros(end))
 
 
 def _open(conn: Conn) -> list[dict[str, Any]]:
@@ -196,9 +272,13 @@ def _assignment(conn: Conn, visit: dict[str, Any], at: datetime) -> Assignment:
     items = [
         row["position"]
         for row in rows(
-            conn, "select position from fsm.checklist_item where order_id = %s and done is not true", (visit["order_id"],)
+            conn,
+            "select position from fsm.checklist_item where order_id = %s and done is not true",
+            (visit["order_id"],),
         )
     ]
-    failing = visit["failure_mode"] is not None and truth.is_failing(conn, visit["device_id"], visit["failure_mode"], at)
+    failing = visit["failure_mode"] is not None and truth.is_failing(
+        conn, visit["device_id"], visit["failure_mode"], at
+    )
     site = (visit["latitude"], visit["longitude"])
     return Assignment(visit["order_id"], visit["id"], visit["component"], site, needs, items, failing)

@@ -33,7 +33,9 @@ class Stage:
 
 
 @contextmanager
-def staged(settings: Settings, stop: threading.Event, *, fresh: bool, speed: float | None) -> Iterator[Stage | None]:
+def staged(
+    settings: Settings, stop: threading.Event, *, fresh: bool, speed: float | None
+) -> Iterator[Stage | None]:
     """Everything started and answering; None when it was told to stop first."""
     if fresh:
         with embedded.only_one(settings.home):

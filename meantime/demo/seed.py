@@ -40,7 +40,9 @@ def run(dsn: str, settings: Settings, stop: threading.Event, say: Say) -> bool:
 
 def ends_at(conn: Conn) -> datetime:
     """When the history ends and the live part begins."""
-    found = one(conn, "select (value ->> 'end')::timestamptz as moment from kit.state where name = %s", (STATE,))
+    found = one(
+        conn, "select (value ->> 'end')::timestamptz as moment from kit.state where name = %s", (STATE,)
+    )
     assert found is not None
     moment: datetime = found["moment"]
     return moment
@@ -67,7 +69,9 @@ def _begin(conn: Conn, settings: Settings) -> datetime:
         device_types.load_shipped(conn)
         world.create(conn, start)
         _devices(conn, settings, fleet.fleet(settings.simulation.seed, settings.simulation.devices), end)
-        conn.execute("insert into kit.state (name, value) values (%s, %s)", (STATE, Jsonb({"end": end.isoformat()})))
+        conn.execute(
+            "insert into kit.state (name, value) values (%s, %s)", (STATE, Jsonb({"end": end.isoformat()}))
+        )
     return end
 
 
@@ -81,7 +85,8 @@ def _devices(conn: Conn, settings: Settings, machines: Sequence[Machine], end: d
         installed = (end - timedelta(days=rng.randint(150, 1500))).date()
         covered = installed + timedelta(days=730)
         conn.execute(
-            """insert into fsm.device (id, serial, site_id, installed_on, warranty_until, warranty_hours, criticality, qr_token)
+            """insert into fsm.device (id, serial, site_id, installed_on, warranty_until, warranty_hours,
+                                       criticality, qr_token)
                values (%s, %s, %s, %s, %s, %s, %s, %s)""",
             (device.device_id, machine.serial, rng.choice(sites), installed, covered, 18_000,
              rng.choice((1, 2, 2, 3, 3, 3, 4)), f"{rng.getrandbits(96):024x}"),

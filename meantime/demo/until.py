@@ -109,7 +109,9 @@ def _order(conn: Conn, watch: Watch, order: dict[str, Any]) -> None:
     watch.tell(key, "order", order=order["number"], device=order["uid"], priority=order["priority"],
                opened_at=order["opened_at"], entitlement=order["entitlement"], lead_hours=lead)  # fmt: skip
     if order["visit_id"] is not None:
-        watch.tell(key, "visit", order=order["number"], engineer=order["technician"], start=order["planned_start"])
+        watch.tell(
+            key, "visit", order=order["number"], engineer=order["technician"], start=order["planned_start"]
+        )
     if order["settled_at"] is not None:
         covered = order["entitlement"] in ("device_warranty", "part_warranty", "parent_warranty")
         watch.warranty |= covered and order["gross"] == 0

@@ -1,0 +1,222 @@
+"""The device registry: who may publish, and what each shows at the door.
+
+A token is random, shown once, and kept as its sha256. Several may be valid at once while one is rotated.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import hmac
+import io
+import re
+import secrets
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import psycopg
+
+from kit.database import Conn, one, rows, scalar
+from kit.errors import Conflict, Invalid, NotFound
+
+_UID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,63}")
+
+
+@dataclass(frozen=True)
+class Device:
+    """A device that is known."""
+
+    id: int
+    uid: str
+    model: str
+
+
+@dataclass(frozen=True)
+class Credentials:
+    """What a device needs to log in: username `uid`, password `token` (or the token as username, no password)."""
+
+    device_id: int
+    uid: str
+    token: str
+
+
+def provision(
+    conn: Conn, uid: str, model: str, at: datetime | None = None, *, token: str | None = None
+) -> Credentials:
+    """Register a device and give it its first token: a random one, or `token` (for simulated fleets).
+
+    Raises:
+        Invalid: the uid is not one.
+        NotFound: there is no such model.
+        Conflict: the uid is taken.
+    """
+    device = add(conn, uid, model, at)
+    return _credentials(conn, device.id, uid, token)
+
+
+def add(conn: Conn, uid: str, model: str, at: datetime | None = None) -> Device:
+    """Register a device without a token: behind a broker that checks devices itself. Raises as `provision`."""
+    if not _UID.fullmatch(uid):
+        raise Invalid(
+            f"Device uid {uid!r}: 1 to 64 letters, digits, or _ . : - , beginning with a letter or digit."
+        )
+    if scalar(conn, "select 1 from ingest.model where code = %s", (model,)) is None:
+        known = ", ".join(code for (code,) in conn.execute("select code from ingest.model order by code"))
+        raise NotFound(
+            f"There is no device model {model!r}. Known: {known or 'none yet, load a device type first'}."
+        )
+    device_id = scalar(
+        conn,
+        """insert into ingest.device (uid, model, provisioned_at) values (%s, %s, coalesce(%s, kit.now()))
+           on conflict (uid) do nothing returning id""",
+        (uid, model, at),
+    )
+    if device_id is None:
+        raise Conflict(f"Device {uid!r} is provisioned already; rotate its token to give it a new one.")
+    conn.execute("delete from ingest.unknown_device where uid = %s", (uid,))
+    return Device(device_id, uid, model)
+
+
+def provision_csv(conn: Conn, text: str) -> list[Credentials]:
+    """Provision every line of a CSV with the columns uid and model; all or none within the caller's transaction.
+
+    Raises:
+        Invalid, NotFound, Conflict: as `provision`; the message names the line.
+    """
+    reader = csv.DictReader(io.StringIO(text.lstrip("\ufeff")), skipinitialspace=True)
+    if not {"uid", "model"} <= set(reader.fieldnames or ()):
+        raise Invalid(f"The CSV needs the columns uid and model in its first line, not {reader.fieldnames}.")
+    made = []
+    for line in reader:
+        try:
+            made.append(provision(conn, (line["uid"] or "").strip(), (line["model"] or "").strip()))
+        except (Invalid, NotFound, Conflict) as error:
+            raise type(error)(f"Line {reader.line_num}: {error.message}") from error
+    return made
+
+
+def rotate(conn: Conn, uid: str, *, keep: timedelta = timedelta(0)) -> Credentials:
+    """A new token; the old ones stop after `keep` (simulated time).
+
+    Raises:
+        NotFound: no such device.
+        Conflict: it is revoked.
+    """
+    device = _locked(conn, uid)
+    if device["status"] != "active":
+        raise Conflict(f"Device {uid!r} is revoked; reinstate it first.")
+    _stop_tokens(conn, device["id"], keep)
+    return _credentials(conn, device["id"], uid)
+
+
+def revoke(conn: Conn, uid: str) -> None:
+    """Shut a device out: its tokens stop at once, its messages are refused on every door.
+
+    Raises:
+        NotFound: no such device.
+    """
+    device = _locked(conn, uid)
+    conn.execute("update ingest.device set status = 'revoked' where id = %s", (device["id"],))
+    _stop_tokens(conn, device["id"], timedelta(0))
+
+
+def reinstate(conn: Conn, uid: str) -> Credentials:
+    """Let a revoked device in again, with a new token.
+
+    Raises:
+        NotFound: no such device.
+        Conflict: it is not revoked.
+    """
+    device = _locked(conn, uid)
+    if device["status"] != "revoked":
+        raise Conflict(f"Device {uid!r} is not revoked.")
+    conn.execute("update ingest.device set status = 'active' where id = %s", (device["id"],))
+    return _credentials(conn, device["id"], uid)
+
+
+def authenticate(conn: Conn, username: str, password: str | None) -> Device | None:
+    """The device that these credentials belong to, or None. The token may come as the password of the uid, or
+    alone as the username (ThingsBoard's way)."""
+    if "\0" in username:
+        return None
+    given = _digest(password or username)
+    found = rows(
+        conn,
+        """select d.id, d.uid, d.model, c.secret from ingest.credential c join ingest.device d on d.id = c.device_id
+           where d.status = 'active' and (c.revoked_at is null or c.revoked_at > kit.now())
+             and case when %(alone)s then c.secret = %(digest)s else c.username = %(username)s end""",
+        {"alone": not password, "digest": given, "username": username},
+    )
+    match = None
+    for row in found:  # all of them, so that the time tells nothing
+        if hmac.compare_digest(row["secret"], given):
+            match = Device(row["id"], row["uid"], row["model"])
+    return match
+
+
+def device(conn: Conn, uid: str) -> Device:
+    """A device by its uid.
+
+    Raises:
+        NotFound: there is none.
+    """
+    found = one(conn, "select id, uid, model from ingest.device where uid = %s", (uid,))
+    if found is None:
+        raise NotFound(f"There is no device {uid!r}.")
+    return Device(**found)
+
+
+def devices(
+    conn: Conn, *, text: str | None = None, model: str | None = None, after: str = "", limit: int = 500
+) -> list[dict[str, Any]]:
+    """Devices with their present, by uid; `after` is the last uid of the page before."""
+    return rows(
+        conn,
+        """select d.id, d.uid, d.model, m.name_en as model_en, m.name_zh as model_zh, d.status, d.provisioned_at,
+                  coalesce(s.online, false) as online, s.online_at, s.last_ts, s.received_at,
+                  coalesce(s.messages, 0) as messages, r.life as run_hours
+           from ingest.device d join ingest.model m on m.code = d.model
+           left join ingest.device_status s on s.device_id = d.id
+           left join ingest.run_hours r on r.device_id = d.id
+           where d.uid > %(after)s and (%(model)s::text is null or d.model = %(model)s)
+             and (%(text)s::text is null or position(lower(%(text)s) in lower(d.uid)) > 0)
+           order by d.uid limit %(limit)s""",
+        {"text": text, "model": model, "after": after, "limit": limit},
+    )
+
+
+def unknown(conn: Conn, limit: int = 200) -> list[dict[str, Any]]:
+    """Uids that knocked without being provisioned, the latest first."""
+    return rows(conn, "select * from ingest.unknown_device order by last_seen desc, uid limit %s", (limit,))
+
+
+def _digest(token: str) -> bytes:
+    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
+
+
+def _credentials(conn: Conn, device_id: int, uid: str, token: str | None = None) -> Credentials:
+    token = token or secrets.token_urlsafe(24)
+    conn.execute(
+        "insert into ingest.credential (device_id, username, secret) values (%s, %s, %s)",
+        (device_id, uid, _digest(token)),
+    )
+    return Credentials(device_id, uid, token)
+
+
+def _stop_tokens(conn: Conn, device_id: int, keep: timedelta) -> None:
+    conn.execute(
+        """update ingest.credential set revoked_at = least(coalesce(revoked_at, 'infinity'), kit.now() + %s)
+           where device_id = %s""",
+        (keep, device_id),
+    )
+
+
+def _locked(conn: Conn, uid: str) -> dict[str, Any]:
+    try:
+        found = one(conn, "select id, status from ingest.device where uid = %s for update", (uid,))
+    except psycopg.DataError:
+        found = None
+    if found is None:
+        raise NotFound(f"There is no device {uid!r}.")
+    return found
