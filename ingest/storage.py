@@ -1,21 +1,28 @@
 """Where telemetry rows live. The one module that knows the difference between plain PostgreSQL, TimescaleDB's
-Apache edition and its Community edition: four functions (create, ensure_range, drop_before, columnstore).
+Apache edition and its Community edition: four functions (create, ensure_range, drop_before, columnstore) and status.
 
 Chunks are a week, aligned to the Unix epoch on every level, so retention drops the same ranges everywhere.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime, timedelta
-from typing import Literal
+from pathlib import Path
+from typing import Any, Literal
 
 from psycopg import sql
 
-from kit.database import EPOCH, Conn, scalar
+from kit.database import EPOCH, Conn, one, rows, scalar
+from kit.errors import Misconfigured
 
 Level = Literal["plain", "timescale_apache", "timescale_community"]
 CHUNK = timedelta(days=7)
+CHUNK_US = CHUNK // timedelta(microseconds=1)
 COLUMNS = ("batch_id", "ts", "device_id", "seq", "shape_id", "values", "received_at")
+COMPRESS_AFTER = timedelta(days=30)  # later than late data usually comes
+_LOCK = 0x4D54_5041  # partitions are made by one transaction at a time
+_VIEWS = Path(__file__).parent / "sql" / "views"
 
 
 def detect(conn: Conn) -> Level:
@@ -36,9 +43,24 @@ def level(conn: Conn) -> Level:
 
 
 def create(conn: Conn) -> None:
-    """Make the telemetry table for this server's level; nothing when it exists."""
-    if scalar(conn, "select to_regclass('ingest.telemetry')") is not None:
-        return
+    """Make the telemetry table for this server's level, with its view and rights; what exists stays.
+
+    Raises:
+        Misconfigured: the table was made on a TimescaleDB and this server has none.
+    """
+    if scalar(conn, "select to_regclass('ingest.telemetry')") is None:
+        _create_table(conn)
+    else:
+        _check_level(conn)
+    for path in sorted(_VIEWS.glob("*.sql")):
+        conn.execute(path.read_bytes())
+    conn.execute(
+        "grant select on ingest.telemetry, ingest.reading "
+        "to meantime_ingest, meantime_analytics, meantime_fsm, meantime_reports"
+    )
+
+
+def _create_table(conn: Conn) -> None:
     kind = detect(conn)
     conn.execute(
         sql.SQL(
@@ -61,3 +83,152 @@ def create(conn: Conn) -> None:
         )
     conn.execute("create index telemetry_batch on ingest.telemetry (batch_id)")
     conn.execute("insert into ingest.storage_meta (level, chunk) values (%s, %s)", (kind, CHUNK))
+    columnstore(conn)
+    conn.execute("grant create on schema ingest to meantime_ingest")
+    conn.execute("alter table ingest.telemetry owner to meantime_ingest")
+
+
+def _check_level(conn: Conn) -> None:
+    made, here = level(conn), detect(conn)
+    if (made == "plain") != (here == "plain") and made != "plain":
+        raise Misconfigured(
+            f"Telemetry was stored on {made}, but this server has no TimescaleDB: add timescaledb to its "
+            "shared_preload_libraries, or restore the data into a new database."
+        )
+    if made == "timescale_apache" and here == "timescale_community":
+        conn.execute("update ingest.storage_meta set level = %s", (here,))
+        columnstore(conn)
+
+
+def columnstore(conn: Conn) -> None:
+    """Compress old chunks where the edition can; nothing elsewhere."""
+    if level(conn) != "timescale_community":
+        return
+    conn.execute(
+        """alter table ingest.telemetry set (timescaledb.enable_columnstore, timescaledb.segmentby = 'device_id',
+                                             timescaledb.orderby = 'ts, seq')"""
+    )
+    conn.execute(
+        "call add_columnstore_policy('ingest.telemetry', after => %s, if_not_exists => true)",
+        (COMPRESS_AFTER,),
+    )
+
+
+def chunk_of(ts_us: int) -> int:
+    """The number of the chunk that a time in µs since the epoch falls into."""
+    return ts_us // CHUNK_US
+
+
+def ensure_range(conn: Conn, first: datetime, last: datetime) -> None:
+    """Make sure rows from `first` to `last` have a chunk to go to."""
+    ensure(conn, range((first - EPOCH) // CHUNK, (last - EPOCH) // CHUNK + 1))
+
+
+def ensure(conn: Conn, chunks: Iterable[int]) -> None:
+    """Make the partitions of these chunk numbers where they are missing. A table is made and then attached: that
+    lets other writers go on, which `create table … partition of` would not."""
+    if level(conn) != "plain":
+        return
+    missing = [n for n in chunks if scalar(conn, "select to_regclass(%s)", (f"ingest.{_name(n)}",)) is None]
+    if not missing:
+        return
+    conn.execute("select pg_advisory_xact_lock(%s)", (_LOCK,))
+    for n in missing:
+        if scalar(conn, "select to_regclass(%s)", (f"ingest.{_name(n)}",)) is None:
+            _attach(conn, n)
+
+
+def _name(chunk: int) -> str:
+    return f"telemetry_{EPOCH + chunk * CHUNK:%Y%m%d}"
+
+
+def _attach(conn: Conn, chunk: int) -> None:
+    name = sql.Identifier("ingest", _name(chunk))
+    first, last = EPOCH + chunk * CHUNK, EPOCH + (chunk + 1) * CHUNK
+    conn.execute(sql.SQL("create table {} (like ingest.telemetry including all)").format(name))
+    conn.execute(sql.SQL("alter table {} owner to meantime_ingest").format(name))
+    conn.execute(
+        sql.SQL("alter table ingest.telemetry attach partition {} for values from ({}) to ({})").format(
+            name, sql.Literal(first), sql.Literal(last)
+        )
+    )
+
+
+def drop_before(conn: Conn, ts: datetime, *, wait: timedelta = timedelta(seconds=1)) -> list[str]:
+    """Drop the chunks that lie wholly before `ts`; returns their names. Dropping needs the table for a moment: it
+    waits at most `wait` for the writers, who meanwhile queue behind it.
+
+    Raises:
+        psycopg.errors.LockNotAvailable: the writers did not let go in time; nothing is dropped, try again.
+    """
+    conn.execute("select set_config('lock_timeout', %s, true)", (f"{int(wait.total_seconds() * 1000)}ms",))
+    if level(conn) != "plain":
+        # a chunk is dropped when its end is not after the bound
+        dropped = conn.execute("select drop_chunks('ingest.telemetry', older_than => %s)", (ts,)).fetchall()
+        return [name for (name,) in dropped]
+    names = [chunk["name"] for chunk in chunks(conn) if chunk["until"] <= ts]
+    for name in names:
+        conn.execute(sql.SQL("drop table if exists {}").format(sql.Identifier(*name.split("."))))
+    return names
+
+
+def chunks(conn: Conn) -> list[dict[str, Any]]:
+    """The chunks, oldest first: name, since, until, bytes (with indexes)."""
+    if level(conn) != "plain":
+        return rows(
+            conn,
+            """select format('%I.%I', chunk_schema, chunk_name) as name, range_start as since, range_end as until,
+                      pg_total_relation_size(format('%I.%I', chunk_schema, chunk_name)::regclass) as bytes
+               from timescaledb_information.chunks
+               where hypertable_schema = 'ingest' and hypertable_name = 'telemetry' order by range_start""",
+        )
+    found = rows(
+        conn,
+        """select 'ingest.' || c.relname as name, pg_total_relation_size(c.oid) as bytes,
+                  (regexp_match(pg_get_expr(c.relpartbound, c.oid), 'FROM \\(''([^'']+)''\\)'))[1]::timestamptz as since
+           from pg_inherits i join pg_class c on c.oid = i.inhrelid
+           where i.inhparent = 'ingest.telemetry'::regclass order by since""",
+    )
+    return [chunk | {"until": chunk["since"] + CHUNK} for chunk in found]
+
+
+def status(conn: Conn) -> dict[str, Any]:
+    """What `meantime storage status` shows: level, server, chunks, sizes, oldest and newest row, what is missing."""
+    found = chunks(conn)
+    edges = one(
+        conn,
+        """select (select ts from ingest.telemetry order by ts limit 1) as oldest,
+                  (select ts from ingest.telemetry order by ts desc limit 1) as newest""",
+    )
+    assert edges is not None
+    return {
+        "level": level(conn),
+        "server": scalar(conn, "select current_setting('server_version')"),
+        "extension": scalar(conn, "select extversion from pg_extension where extname = 'timescaledb'"),
+        "chunk_days": CHUNK.days,
+        "chunks": found,
+        "bytes": sum(chunk["bytes"] for chunk in found),
+        "rollup_bytes": scalar(conn, "select pg_total_relation_size('ingest.reading_hour')"),
+        "rollup_dirty": scalar(conn, "select count(*) from ingest.rollup_dirty"),
+        **edges,
+        "missing": _missing(conn, found),
+    }
+
+
+def _missing(conn: Conn, found: list[dict[str, Any]]) -> list[dict[str, str]]:
+    """What this level lacks, or what the worker has not done, in words."""
+    lacks = []
+    if level(conn) == "plain":
+        present = scalar(conn, "select kit.now()")
+        if not any(chunk["since"] <= present < chunk["until"] for chunk in found):
+            lacks.append(
+                {"code": "no_partition_now",
+                 "text_en": "No partition for the present yet; a write or the storage worker makes it",
+                 "text_zh": "当前时间还没有分区；写入或存储进程会自动创建"}
+            )  # fmt: skip
+    if level(conn) != "timescale_community":
+        lacks.append(
+            {"code": "no_columnstore", "text_en": "No compression: it needs TimescaleDB Community",
+             "text_zh": "无压缩：需要 TimescaleDB 社区版"}
+        )  # fmt: skip
+    return lacks

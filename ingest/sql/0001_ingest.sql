@@ -74,7 +74,24 @@ create table ingest.credential (
     created_at timestamptz not null default kit.now(),
     revoked_at timestamptz
 );
-create index on ingest.credential (username) where revoked_at is null;
+create index on ingest.credential (username);
+create index on ingest.credential (secret);
+
+-- Counts the changes of what writers keep in memory (devices, metrics, fault codes); a writer whose count differs
+-- forgets what it knows. New devices do not count: nobody remembers that a device is unknown.
+create table ingest.registry_version (
+    singleton boolean primary key default true check (singleton),
+    version   bigint not null
+);
+insert into ingest.registry_version (version) values (1);
+create function ingest.registry_changed() returns trigger language plpgsql as
+$$ begin update ingest.registry_version set version = version + 1; return null; end $$;
+create trigger changed after update or delete on ingest.device
+    for each statement execute function ingest.registry_changed();
+create trigger changed after insert or update or delete on ingest.metric
+    for each statement execute function ingest.registry_changed();
+create trigger changed after insert or update or delete on ingest.fault_code
+    for each statement execute function ingest.registry_changed();
 
 -- Uids that knocked without being provisioned; an operator provisions or ignores them.
 create table ingest.unknown_device (
@@ -164,8 +181,29 @@ create table ingest.run_hours_day (
     device_id int not null references ingest.device,
     day       date not null,                    -- UTC
     hours     double precision not null check (hours >= 0),
+    -- The state after the day's last counted reading: from here hours can be counted again when late data says so.
+    -- Null: no counted reading fell on this day.
+    counted   double precision not null,        -- the part of `hours` up to that reading
+    first_ts  timestamptz,                      -- the day's first counted reading
+    ts        timestamptz,
+    raw       double precision,
+    life      double precision,
     primary key (device_id, day)
 );
+
+-- A counter that was exchanged or set: it showed `old_raw` before and `new_raw` after.
+create table ingest.counter_replacement (
+    device_id   int not null references ingest.device,
+    ts          timestamptz not null,
+    old_raw     double precision not null check (old_raw >= 0),
+    new_raw     double precision not null check (new_raw >= 0),
+    declared_at timestamptz not null default kit.now(),
+    primary key (device_id, ts)
+);
+
+-- Devices whose hours have to be counted again from `since`, because a late reading does not lie on the path that
+-- was counted; append-only, emptied by the worker.
+create table ingest.run_hours_dirty (device_id int not null, since timestamptz not null);
 
 -- Single values that were refused while the rest of their message was stored.
 create table ingest.quarantine (

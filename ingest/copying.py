@@ -1,0 +1,64 @@
+"""Telemetry rows into the table: binary COPY in the hope that none is there yet, and a detour when one is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from psycopg import errors, sql
+
+from ingest import storage
+from ingest.rows import HEADER, TRAILER, Block, binary
+from kit.database import Conn
+
+_COLUMNS = sql.SQL(", ").join(map(sql.Identifier, storage.COLUMNS))
+_INTO = sql.SQL("copy {} ({}) from stdin (format binary)")
+_STAGE = sql.Identifier("telemetry_stage")
+
+
+def insert(conn: Conn, blocks: Sequence[Block], batch_id: int) -> list[Block]:
+    """Store the rows that are not stored yet; returns those.
+
+    All writers insert in the order of (shape, device, ts, seq), so that two with the same rows wait for each other
+    instead of locking each other out.
+    """
+    blocks = sorted((block for block in blocks if len(block)), key=lambda block: block.layout.shape_id)
+    if not blocks:
+        return []
+    try:
+        with conn.transaction():
+            _copy(conn, sql.Identifier("ingest", "telemetry"), blocks, batch_id)
+        return blocks
+    except errors.UniqueViolation:
+        return _by_stage(conn, blocks, batch_id)
+
+
+def _copy(conn: Conn, table: sql.Identifier, blocks: Sequence[Block], batch_id: int) -> None:
+    with conn.cursor().copy(_INTO.format(table, _COLUMNS)) as copy:
+        copy.write(b"".join([HEADER, *(binary(block, batch_id) for block in blocks), TRAILER]))
+
+
+def _by_stage(conn: Conn, blocks: Sequence[Block], batch_id: int) -> list[Block]:
+    conn.execute(
+        sql.SQL(
+            "create temporary table if not exists {} (like ingest.telemetry) on commit delete rows"
+        ).format(_STAGE)
+    )
+    conn.execute(sql.SQL("truncate {}").format(_STAGE))  # of an earlier write in this transaction
+    _copy(conn, _STAGE, blocks, batch_id)
+    new = conn.execute(
+        sql.SQL(
+            """insert into ingest.telemetry ({columns})
+               select {columns} from {stage} order by shape_id, device_id, ts, seq on conflict do nothing
+               returning device_id::bigint, (extract(epoch from ts) * 1000000)::bigint, seq"""
+        ).format(columns=_COLUMNS, stage=_STAGE)
+    ).fetchall()
+    stored = set(new)
+    kept = []
+    for block in blocks:
+        # A set: rows of two shapes with one key are one row, whichever came first.
+        keys = list(zip(block.device.tolist(), block.ts.tolist(), block.seq.tolist(), strict=True))
+        mask = np.array([key in stored for key in keys], np.bool_)
+        stored.difference_update(keys)
+        kept.append(block.take(mask))
+    return [block for block in kept if len(block)]

@@ -1,0 +1,160 @@
+"""Everything a write stores besides telemetry rows. First argument the connection; never commits. Times in µs."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+
+from ingest.intake import MAX_ITEM, Event, Letter, Quarantined, micros_of
+from ingest.message import clean
+from ingest.rows import Block
+from kit.database import Conn
+
+HOUR = 3_600_000_000  # µs
+
+
+def faults(conn: Conn, batch_id: int, events: Iterable[Event]) -> int:
+    """Store fault events; returns how many were new."""
+    ordered = sorted(set(events))
+    if not ordered:
+        return 0
+    device, ts, code, active, received = zip(*ordered, strict=True)
+    return conn.execute(
+        """insert into ingest.fault_event (batch_id, device_id, ts, code, active, received_at)
+           select %s, u.device, ingest.at(u.ts), u.code, u.active, ingest.at(u.received)
+           from unnest(%s::int[], %s::bigint[], %s::text[], %s::bool[], %s::bigint[])
+                as u(device, ts, code, active, received)
+           on conflict do nothing""",
+        (batch_id, list(device), list(ts), list(code), list(active), list(received)),
+    ).rowcount
+
+
+def states(conn: Conn, events: Iterable[Event]) -> int:
+    """Store changes between online and offline; the newest by event time is the present (online wins a tie)."""
+    ordered = sorted(set(events))
+    if not ordered:
+        return 0
+    device, ts, reason, online, _ = zip(*ordered, strict=True)
+    columns = (list(device), list(ts), list(online), list(reason))
+    new = conn.execute(
+        """insert into ingest.device_state (device_id, ts, online, reason)
+           select u.device, ingest.at(u.ts), u.online, u.reason
+           from unnest(%s::int[], %s::bigint[], %s::bool[], %s::text[]) as u(device, ts, online, reason)
+           on conflict do nothing""",
+        columns,
+    ).rowcount
+    conn.execute(
+        """insert into ingest.device_status as s (device_id, online, online_at)
+           select distinct on (u.device) u.device, u.online, ingest.at(u.ts)
+           from unnest(%s::int[], %s::bigint[], %s::bool[]) as u(device, ts, online)
+           order by u.device, u.ts desc, u.online desc
+           on conflict (device_id) do update set online = excluded.online, online_at = excluded.online_at
+           where s.online_at is null or (excluded.online_at, excluded.online) > (s.online_at, s.online)""",
+        columns[:3],
+    )
+    return new
+
+
+def newest(conn: Conn, blocks: Sequence[Block]) -> None:
+    """Bring `device_status` up to date with rows that are new: newest event time, last arrival, count."""
+    device = np.concatenate([block.device for block in blocks])
+    ids, where, count = np.unique(device, return_inverse=True, return_counts=True)
+    last = np.full(len(ids), np.iinfo(np.int64).min)
+    received = last.copy()
+    np.maximum.at(last, where, np.concatenate([block.ts for block in blocks]))
+    np.maximum.at(received, where, np.concatenate([block.received for block in blocks]))
+    conn.execute(
+        """insert into ingest.device_status as s (device_id, last_ts, received_at, messages)
+           select u.device, ingest.at(u.last), ingest.at(u.received), u.n
+           from unnest(%b::int[], %b::bigint[], %b::bigint[], %b::bigint[]) as u(device, last, received, n)
+           on conflict (device_id) do update set last_ts = greatest(s.last_ts, excluded.last_ts),
+               received_at = greatest(s.received_at, excluded.received_at),
+               messages = s.messages + excluded.messages""",
+        (ids.tolist(), last.tolist(), received.tolist(), count.tolist()),
+    )
+
+
+def dirty(conn: Conn, blocks: Sequence[Block]) -> None:
+    """Note the hours whose rollup is out of date."""
+    both = np.stack(
+        [
+            np.concatenate([block.device for block in blocks]),
+            np.concatenate([block.ts // HOUR for block in blocks]),
+        ]
+    )
+    device, hour = np.unique(both, axis=1)
+    conn.execute(
+        """insert into ingest.rollup_dirty (device_id, bucket)
+           select u.device, ingest.at(u.bucket) from unnest(%b::int[], %b::bigint[]) as u(device, bucket)""",
+        (device.tolist(), (hour * HOUR).tolist()),
+    )
+
+
+def quarantine(conn: Conn, found: Iterable[Quarantined]) -> int:
+    """Store refused values; returns how many were new."""
+    ordered = sorted(found, key=lambda q: (q.device_id, q.ts, q.bad.item, q.bad.reason))
+    if not ordered:
+        return 0
+    return conn.execute(
+        """insert into ingest.quarantine (device_id, ts, item, value, reason, detail, received_at)
+           select u.device, ingest.at(u.ts), u.item, u.value, u.reason, u.detail, ingest.at(u.received)
+           from unnest(%s::int[], %s::bigint[], %s::text[], %s::text[], %s::text[], %s::text[], %s::bigint[])
+                as u(device, ts, item, value, reason, detail, received)
+           on conflict do nothing""",
+        (
+            [q.device_id for q in ordered], [q.ts for q in ordered],
+            [clean(q.bad.item) for q in ordered], [clean(q.bad.value) for q in ordered],
+            [q.bad.reason for q in ordered], [clean(q.bad.detail, 500) for q in ordered], [q.received for q in ordered],
+        ),
+    ).rowcount  # fmt: skip
+
+
+def dead_letters(conn: Conn, door: str, letters: Sequence[Letter]) -> None:
+    """Store whole messages that cannot be used, and count those of unknown devices."""
+    for letter in letters:
+        arrival = letter.arrival
+        conn.execute(
+            """insert into ingest.dead_letter
+                   (door, topic, client_id, device_uid, payload, size, reason, detail, received_at)
+               values (%s, %s, %s, %s, %s, %s, %s, %s, ingest.at(%s))""",
+            (door, clean(arrival.topic, 1000), arrival.client_id and clean(arrival.client_id),
+             letter.uid and clean(letter.uid), letter.payload[:MAX_ITEM], len(letter.payload), letter.reason,
+             clean(letter.detail, 500), micros_of(arrival.received_at)),
+        )  # fmt: skip
+    _unknown_devices(
+        conn,
+        door,
+        [letter for letter in letters if letter.reason in ("unknown_device", "unregistered_model")],
+    )
+
+
+def _unknown_devices(conn: Conn, door: str, letters: Sequence[Letter]) -> None:
+    knocks = Counter(clean(letter.uid, 80) for letter in letters if letter.uid)
+    last = {clean(letter.uid, 80): letter.arrival for letter in letters if letter.uid}
+    for uid, count in sorted(knocks.items()):
+        conn.execute(
+            """insert into ingest.unknown_device as u (uid, door, first_seen, last_seen, messages, last_topic)
+               values (%(uid)s, %(door)s, %(at)s, %(at)s, %(n)s, %(topic)s)
+               on conflict (uid) do update set door = excluded.door, last_topic = excluded.last_topic,
+                   last_seen = greatest(u.last_seen, excluded.last_seen), messages = u.messages + excluded.messages""",
+            {
+                "uid": uid,
+                "door": door,
+                "at": last[uid].received_at,
+                "n": count,
+                "topic": clean(last[uid].topic, 1000),
+            },
+        )
+
+
+def totals(conn: Conn, door: str, counts: Mapping[str, int]) -> None:
+    """Add to the totals of a door. The last statement of a write: its rows are what writers of one door contend for."""
+    added = sorted((name, n) for name, n in counts.items() if n)
+    conn.execute(
+        """insert into ingest.total as t (door, name, value)
+           select %s, u.name, u.n from unnest(%s::text[], %s::bigint[]) as u(name, n)
+           on conflict (door, name) do update set value = t.value + excluded.value""",
+        (door, [name for name, _ in added], [n for _, n in added]),
+    )

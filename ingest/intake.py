@@ -1,0 +1,222 @@
+"""The first half of a write: arrivals become groups of rows, events and refusals. Knows the catalogue, writes nothing
+but new shapes.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+from ingest import payload
+from ingest.catalogue import Catalogue, Layout, Route
+from ingest.message import Arrival, Bad, Fault, Item, Refused, Row, Spoilt, State, clean
+from kit import logs
+from kit.database import EPOCH, Conn
+
+log = logs.get(__name__)
+MICROSECOND = timedelta(microseconds=1)
+DAY = 86_400_000_000  # µs
+UNSET_BEFORE = 365 * DAY  # a clock that shows 1970 was never set
+NO_SEQ = -1
+MAX_ITEM = 65_536
+
+
+class Letter(NamedTuple):
+    """A message for the dead letters."""
+
+    arrival: Arrival
+    uid: str | None
+    payload: bytes
+    reason: str
+    detail: str
+
+
+class Event(NamedTuple):
+    """A fault code or an online state (`name` is the code or the reason); times in µs."""
+
+    device_id: int
+    ts: int
+    name: str
+    on: bool
+    received: int
+
+
+class Quarantined(NamedTuple):
+    """A value for the quarantine; times in µs."""
+
+    device_id: int
+    ts: int
+    bad: Bad
+    received: int
+
+
+@dataclass(eq=False, slots=True)
+class Group:
+    """Rows of one layout, as columns; `values` one row after the other."""
+
+    layout: Layout
+    device: list[int] = field(default_factory=list)
+    ts: list[int] = field(default_factory=list)
+    seq: list[int] = field(default_factory=list)
+    received: list[int] = field(default_factory=list)
+    values: list[float] = field(default_factory=list)
+
+    def add(self, device: int, ts: int, seq: int | None, received: int, values: dict[str, float]) -> None:
+        """Append a row; the values are in the order of the layout."""
+        self.device.append(device)
+        self.ts.append(ts)
+        self.seq.append(NO_SEQ if seq is None else seq)
+        self.received.append(received)
+        self.values.extend(values.values())
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """Event times that are believed, in µs since the epoch."""
+
+    now: int
+    oldest_days: float
+    future_seconds: float
+
+    @property
+    def low(self) -> int:
+        """The oldest time stamp that is accepted."""
+        return max(UNSET_BEFORE, self.now - round(self.oldest_days * DAY))
+
+    @property
+    def high(self) -> int:
+        """The newest time stamp that is accepted."""
+        return self.now + round(self.future_seconds * 1e6)
+
+    def refusal(self, ts: int) -> Refused:
+        """Why `ts`, which lies outside, is refused."""
+        shown, present = show(ts), show(self.now)
+        if ts < UNSET_BEFORE:
+            hint = " It looks like seconds: send milliseconds." if 1e9 <= ts / 1000 < 1e10 else ""
+            return Refused("clock_not_set", f"ts is {shown}: a clock that was never set.{hint}")
+        if ts < self.low:
+            return Refused(
+                "time_too_old", f"ts is {shown}; at most {self.oldest_days:g} days before {present}."
+            )
+        return Refused(
+            "time_in_future", f"ts is {shown}; at most {self.future_seconds:g} s ahead of {present}."
+        )
+
+
+def show(ts: int) -> str:
+    """A time in µs for people, whatever its size."""
+    try:
+        return (EPOCH + ts * MICROSECOND).isoformat()
+    except (OverflowError, ValueError):
+        return f"{ts // 1000} ms"
+
+
+class Intake:
+    """What one write takes in. After `take`: groups, faults, states, quarantined, letters."""
+
+    def __init__(self, conn: Conn, catalogue: Catalogue, bounds: Bounds) -> None:
+        self._conn, self._catalogue = conn, catalogue
+        self._bounds, self._low, self._high = bounds, bounds.low, bounds.high
+        self.groups: dict[Layout, Group] = {}
+        self.faults: list[Event] = []
+        self.states: list[Event] = []
+        self.quarantined: list[Quarantined] = []
+        self.letters: list[Letter] = []
+
+    def take(self, arrivals: Sequence[Arrival]) -> None:
+        """Decode all; whatever is wrong with one message stays with it."""
+        routes, quick, careful = self._catalogue.routes, payload.quick, self._careful
+        low, high, groups = self._low, self._high, self.groups
+        clock, received = None, 0
+        for arrival in arrivals:
+            if arrival.received_at is not clock:  # a door stamps many messages with one object
+                clock = arrival.received_at
+                received = micros_of(clock)
+            route = routes.get((arrival.topic, arrival.uid))
+            if route is not None and route.quick and (message := quick(arrival.payload)) is not None:
+                values = message.values
+                layout = route.layouts.get(tuple(values))
+                given = message.ts
+                ts = given * 1000 if type(given) is int else -1
+                if layout is not None and low <= ts <= high:
+                    group = groups.get(layout) or groups.setdefault(layout, Group(layout))
+                    group.add(route.device_id, ts, message.seq, received, values)
+                    continue
+            careful(arrival, route, received)
+
+    def _careful(self, arrival: Arrival, route: Route | None, received: int) -> None:
+        if route is None:
+            refused, uid = self._catalogue.refused[arrival.topic, arrival.uid]
+            self.refuse(arrival, refused.reason, refused.detail, uid=uid)
+            return
+        try:
+            for item in route.codec(arrival.payload):
+                self._item(arrival, route, item, received)
+        except Refused as error:
+            self.refuse(arrival, error.reason, error.detail, uid=route.uid)
+        except Exception as error:  # a decoder's fault must not stop the stream
+            log.error("decoder failed", topic=clean(arrival.topic), error=repr(error), exc_info=error)
+            self.refuse(arrival, "decoder_error", clean(repr(error)), uid=route.uid)
+
+    def refuse(self, arrival: Arrival, reason: str, detail: str, *, uid: str | None = None) -> None:
+        """Send a whole message to the dead letters."""
+        self.letters.append(Letter(arrival, uid or arrival.uid, arrival.payload, reason, detail))
+
+    def _item(self, arrival: Arrival, route: Route, item: Item, received: int) -> None:
+        if isinstance(item, Spoilt):
+            self.letters.append(Letter(arrival, route.uid, item.payload, item.reason, item.detail))
+            return
+        ts = received if item.ts is None else item.ts
+        if not self._low <= ts <= self._high:
+            error = self._bounds.refusal(ts)
+            self.letters.append(Letter(arrival, route.uid, again(item, arrival), error.reason, error.detail))
+        elif isinstance(item, Row):
+            self._row(route, ts, item, received)
+        elif isinstance(item, State):
+            self.states.append(Event(route.device_id, ts, item.reason, item.online, received))
+        elif item.code in route.model.fault_codes:
+            self.faults.append(Event(route.device_id, ts, item.code, item.active, received))
+        else:
+            detail = f"{route.model.code} has no fault code {item.code!r}."
+            value = "active" if item.active else "cleared"
+            bad = Bad(item.code, value, "unknown_fault_code", clean(detail))
+            self.quarantined.append(Quarantined(route.device_id, ts, bad, received))
+
+    def _row(self, route: Route, ts: int, row: Row, received: int) -> None:
+        for bad in row.bad:
+            self.quarantined.append(Quarantined(route.device_id, ts, bad, received))
+        known = {name: value for name, value in row.values.items() if name in route.model.metrics}
+        for name in row.values.keys() - known.keys():
+            detail = f"{route.model.code} has no metric {name!r}."
+            bad = Bad(name, f"{row.values[name]:g}", "unknown_metric", detail)
+            self.quarantined.append(Quarantined(route.device_id, ts, bad, received))
+        if known:
+            layout = self._catalogue.layout(self._conn, route.model, tuple(known))
+            self.group(layout).add(route.device_id, ts, row.seq, received, known)
+
+    def group(self, layout: Layout) -> Group:
+        """The rows so far of a layout."""
+        return self.groups.get(layout) or self.groups.setdefault(layout, Group(layout))
+
+
+def again(item: Row | Fault | State, arrival: Arrival) -> bytes:
+    """The item alone, as a message that can be replayed; the arrival's own bytes when it was alone in it."""
+    if arrival.payload.lstrip()[:1] != b"[":
+        return arrival.payload
+    ts = None if item.ts is None else item.ts // 1000
+    body: dict[str, object] = {"ts": ts}
+    if isinstance(item, Row):
+        body |= {"seq": item.seq, "values": item.values}
+    elif isinstance(item, State):
+        body |= {"online": item.online, "reason": item.reason}
+    else:
+        body |= {"code": item.code, "active": item.active}
+    return json.dumps(body).encode()
+
+
+def micros_of(at: datetime) -> int:
+    """An aware time in µs since the Unix epoch."""
+    return (at - EPOCH) // MICROSECOND

@@ -1,0 +1,226 @@
+"""Run-hours in the database: counting new readings, declaring a replacement, counting again after late data."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import NamedTuple
+
+from ingest import facts
+from ingest.counters import DAY, ODD, Counter, Folded, Replacement, explain, fold
+from ingest.intake import Quarantined, micros_of
+from ingest.message import Bad
+from kit import clock
+from kit.database import Conn, one, scalar
+from kit.errors import Invalid, NotFound
+
+
+class Reading(NamedTuple):
+    """What a run-hours counter showed; `ts` in µs since the Unix epoch."""
+
+    device_id: int
+    ts: int
+    raw: float
+
+
+def count(conn: Conn, readings: Sequence[Reading], rolls_at: Mapping[int, float | None]) -> list[Quarantined]:
+    """Count new readings on top of what is known; returns those that were not counted, for the quarantine.
+
+    Args:
+        rolls_at: by device, where its counter wraps.
+    """
+    by_device: dict[int, list[tuple[int, float]]] = defaultdict(list)
+    for reading in sorted(readings):
+        by_device[reading.device_id].append((reading.ts, reading.raw))
+    devices = list(by_device)
+    counters = _counters(conn, devices)
+    replaced = _replacements(conn, devices)
+    folded = {
+        device: fold(counters.get(device), found, rolls_at.get(device), replaced.get(device, ()))
+        for device, found in by_device.items()
+    }
+    _save(conn, folded)
+    _mark_late(conn, folded)
+    return _odd(conn, folded)
+
+
+def declare(conn: Conn, uid: str, at: datetime, old_raw: float, new_raw: float) -> None:
+    """A device's counter was exchanged or set at `at`: it showed `old_raw` before and `new_raw` after. Hours since
+    then are counted again.
+
+    Raises:
+        NotFound: no such device.
+        Invalid: a counter cannot show less than 0.
+    """
+    found = one(conn, "select id from ingest.device where uid = %s", (uid,))
+    if found is None:
+        raise NotFound(f"There is no device {uid!r}.")
+    if old_raw < 0 or new_raw < 0:
+        raise Invalid(f"A counter shows 0 or more hours, not {min(old_raw, new_raw):g}.")
+    conn.execute(
+        """insert into ingest.counter_replacement (device_id, ts, old_raw, new_raw) values (%s, %s, %s, %s)
+           on conflict (device_id, ts) do update set old_raw = excluded.old_raw, new_raw = excluded.new_raw,
+               declared_at = excluded.declared_at""",
+        (found["id"], at, old_raw, new_raw),
+    )
+    recount(conn, found["id"], at)
+
+
+def recount(conn: Conn, device_id: int, since: datetime) -> None:
+    """Count a device's hours again from the stored readings, beginning with the last one counted before the day of
+    `since`. Waits for writers of the device, who wait for the end of the transaction."""
+    conn.execute("select 1 from ingest.run_hours where device_id = %s for update", (device_id,))
+    day = micros_of(since) // DAY * DAY
+    start = conn.execute(
+        """select (extract(epoch from ts) * 1000000)::bigint, raw, life from ingest.run_hours_day
+           where device_id = %s and day < ingest.at(%s)::date and ts is not null order by day desc limit 1""",
+        (device_id, day),
+    ).fetchone()
+    counter = Counter(*start) if start else None
+    _forget_after(conn, device_id, counter)
+    rolls_at = _rolls_at(conn, device_id)
+    replaced = _replacements(conn, [device_id]).get(device_id, ())
+    done = fold(counter, _stored(conn, device_id, counter), rolls_at, replaced)
+    _save(conn, {device_id: done}, again=True)
+    facts.quarantine(conn, _odd(conn, {device_id: done}))
+
+
+def recount_dirty(conn: Conn, limit: int = 200) -> int:
+    """Count again the devices that late data asks for; returns how many. In the caller's transaction."""
+    marks = conn.execute(
+        """with some as (select distinct device_id from ingest.run_hours_dirty order by device_id limit %s),
+                gone as (delete from ingest.run_hours_dirty d using some
+                         where d.device_id = some.device_id returning d.*)
+           select device_id, min(since) from gone group by device_id order by device_id""",
+        (limit,),
+    ).fetchall()
+    for device_id, since in marks:
+        recount(conn, device_id, since)
+    return len(marks)
+
+
+def _counters(conn: Conn, devices: list[int]) -> dict[int, Counter]:
+    found = conn.execute(
+        """select device_id, (extract(epoch from ts) * 1000000)::bigint, raw, life from ingest.run_hours
+           where device_id = any(%b::int[]) order by device_id for update""",
+        (devices,),
+    ).fetchall()
+    return {device: Counter(ts, raw, life) for device, ts, raw, life in found}
+
+
+def _replacements(conn: Conn, devices: list[int]) -> dict[int, list[Replacement]]:
+    found = conn.execute(
+        """select device_id, (extract(epoch from ts) * 1000000)::bigint, old_raw, new_raw
+           from ingest.counter_replacement where device_id = any(%b::int[]) order by ts""",
+        (devices,),
+    ).fetchall()
+    by_device: dict[int, list[Replacement]] = defaultdict(list)
+    for device, *exchange in found:
+        by_device[device].append(Replacement(*exchange))
+    return by_device
+
+
+def _rolls_at(conn: Conn, device_id: int) -> float | None:
+    found: float | None = scalar(
+        conn,
+        """select m.rolls_at from ingest.metric m join ingest.device d on d.model = m.model
+           where d.id = %s and m.role = 'run_hours'""",
+        (device_id,),
+    )
+    return found
+
+
+def _stored(conn: Conn, device_id: int, after: Counter | None) -> list[tuple[int, float]]:
+    return conn.execute(
+        """select (extract(epoch from ts) * 1000000)::bigint, raw from (
+               select t.ts, t."values"[array_position(s.metrics, m.name)] as raw
+               from ingest.telemetry t join ingest.shape s on s.id = t.shape_id
+               join ingest.device d on d.id = t.device_id
+               join ingest.metric m on m.model = d.model and m.role = 'run_hours'
+               where t.device_id = %s and t.ts > ingest.at(%s)) r
+           where raw <> 'NaN' order by ts, raw""",
+        (device_id, after.ts if after else 0),
+    ).fetchall()
+
+
+def _forget_after(conn: Conn, device_id: int, counter: Counter | None) -> None:
+    """Take back the days after `counter`, what its own day got from later readings, and what was reported."""
+    since = counter.ts if counter else 0
+    conn.execute(
+        "delete from ingest.run_hours_day where device_id = %s and day > ingest.at(%s)::date",
+        (device_id, since),
+    )
+    conn.execute(
+        "update ingest.run_hours_day set hours = counted where device_id = %s and day = ingest.at(%s)::date",
+        (device_id, since),
+    )
+    conn.execute(
+        "delete from ingest.quarantine where device_id = %s and ts > ingest.at(%s) and reason = any(%s)",
+        (device_id, since, list(ODD.values())),
+    )
+
+
+def _save(conn: Conn, folded: Mapping[int, Folded], *, again: bool = False) -> None:
+    counters = [
+        (device, done.counter) for device, done in sorted(folded.items()) if done.days and done.counter
+    ]
+    conn.execute(
+        """insert into ingest.run_hours as r (device_id, ts, raw, life)
+           select u.device, ingest.at(u.ts), u.raw, u.life
+           from unnest(%b::int[], %b::bigint[], %b::float8[], %b::float8[]) as u(device, ts, raw, life)
+           on conflict (device_id) do update set ts = excluded.ts, raw = excluded.raw, life = excluded.life
+           where %s or excluded.ts > r.ts""",
+        ([d for d, _ in counters], [c.ts for _, c in counters], [c.raw for _, c in counters],
+         [c.life for _, c in counters], again),
+    )  # fmt: skip
+    days = [
+        (device, number, day)
+        for device, done in sorted(folded.items())
+        for number, day in sorted(done.days.items())
+    ]
+    conn.execute(
+        """insert into ingest.run_hours_day as d (device_id, day, hours, counted, first_ts, ts, raw, life)
+           select u.device, date '1970-01-01' + u.day, u.hours, u.counted, ingest.at(u.first), ingest.at(u.ts),
+                  u.raw, u.life
+           from unnest(%b::int[], %b::int[], %b::float8[], %b::float8[], %b::bigint[], %b::bigint[],
+                       %b::float8[], %b::float8[]) as u(device, day, hours, counted, first, ts, raw, life)
+           on conflict (device_id, day) do update set hours = d.hours + excluded.hours,
+               counted = case when excluded.ts is null then d.counted else d.hours + excluded.counted end,
+               first_ts = coalesce(d.first_ts, excluded.first_ts), ts = coalesce(excluded.ts, d.ts),
+               raw = coalesce(excluded.raw, d.raw), life = coalesce(excluded.life, d.life)""",
+        ([d for d, _, _ in days], [n for _, n, _ in days], [x.hours for _, _, x in days],
+         [x.counted for _, _, x in days], [x.first_ts for _, _, x in days],
+         [x.counter and x.counter.ts for _, _, x in days], [x.counter and x.counter.raw for _, _, x in days],
+         [x.counter and x.counter.life for _, _, x in days]),
+    )  # fmt: skip
+
+
+def _mark_late(conn: Conn, folded: Mapping[int, Folded]) -> None:
+    """Ask for a recount where a late reading contradicts what was counted, or lies outside of the readings counted
+    on its day: then the hours belong to other days than was thought."""
+    late = [(device, ts, agrees) for device, done in folded.items() for ts, agrees in done.late]
+    if not late:
+        return
+    device, ts, agrees = (list(column) for column in zip(*late, strict=True))
+    conn.execute(
+        """insert into ingest.run_hours_dirty (device_id, since)
+           select u.device, min(ingest.at(u.ts))
+           from unnest(%s::int[], %s::bigint[], %s::bool[]) as u(device, ts, agrees)
+           left join ingest.run_hours_day d on d.device_id = u.device and d.day = ingest.at(u.ts)::date
+           where not (u.agrees and coalesce(ingest.at(u.ts) between d.first_ts and d.ts, false))
+           group by u.device""",
+        (device, ts, agrees),
+    )
+
+
+def _odd(conn: Conn, folded: Mapping[int, Folded]) -> list[Quarantined]:
+    """What was not counted, for the quarantine."""
+    received = micros_of(clock.now(conn)) if any(done.odd for done in folded.values()) else 0
+    return [
+        Quarantined(
+            device, ts, Bad("run_hours", f"{raw:g}", ODD[kind], explain(kind, ts, raw, before)), received
+        )
+        for device, done in folded.items()
+        for kind, ts, raw, before in done.odd
+    ]

@@ -1,0 +1,297 @@
+"""One write: arrivals in, rows, events, states, run-hours, refusals and totals out, in the caller's transaction."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+import numpy as np
+import numpy.typing as npt
+import psycopg
+from psycopg import errors
+
+from ingest import copying, facts, run_hours, storage
+from ingest.catalogue import Catalogue
+from ingest.intake import NO_SEQ, Bounds, Group, Intake, Quarantined
+from ingest.message import Arrival, Bad
+from ingest.rows import Block, Outlier, readings, settle
+from ingest.topics import Format, Topics
+from kit import logs
+from kit.database import Conn
+from kit.errors import Invalid
+from kit.settings import Ingest
+
+log = logs.get(__name__)
+RECENT = 100_000  # keys remembered, at least
+
+
+@dataclass(frozen=True)
+class Written:
+    """What one write did; it counts once the caller has committed.
+
+    Attributes:
+        messages: arrivals taken in, whatever became of them.
+        rows, readings: telemetry rows that were new, and the values in them.
+        duplicates: rows and events that were stored before.
+        refused: how often each reason of `ingest.reasons` was given.
+        keys: identities of all telemetry rows seen, for `committed`.
+    """
+
+    batch_id: int
+    messages: int
+    rows: int
+    readings: int
+    faults: int
+    states: int
+    duplicates: int
+    refused: dict[str, int]
+    first_ts: datetime | None
+    last_ts: datetime | None
+    keys: list[bytes] = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Rows of one model and one list of metrics, already typed, for `Store.write_rows`.
+
+    Attributes:
+        model: code of the model of all the devices.
+        metrics: names, [k].
+        device: ids, [n].
+        ts: µs since the Unix epoch, [n].
+        values: [n, k].
+        seq: [n], or None: checksums are made.
+        received: µs, [n], or None: as `ts`.
+    """
+
+    model: str
+    metrics: tuple[str, ...]
+    device: npt.NDArray[np.int64]
+    ts: npt.NDArray[np.int64]
+    values: npt.NDArray[np.float64]
+    seq: npt.NDArray[np.int64] | None = None
+    received: npt.NDArray[np.int64] | None = None
+
+
+class Store:
+    """Writes what a door receives. Keeps ids, models, shapes and recent keys; one per writer, not thread-safe.
+
+    Args:
+        door: endpoint, collector, replay or seed; totals and batches carry it.
+        formats: further topics and payloads besides our own JSON and ThingsBoard's.
+    """
+
+    def __init__(self, settings: Ingest, *, door: str, formats: Sequence[Format] = ()) -> None:
+        self._settings, self._door = settings, door
+        self._catalogue = Catalogue(
+            Topics(settings.topic_prefix, formats), register=settings.unknown_devices == "register"
+        )
+        self._recent: set[bytes] = set()
+        self._older: set[bytes] = set()
+        self._chunks: set[int] = set()
+
+    def write(self, conn: Conn, arrivals: Sequence[Arrival]) -> Written:
+        """Store a batch. What cannot be used goes to the dead letters or the quarantine and stops nothing.
+
+        Raises:
+            psycopg.OperationalError: the database went away or chose this transaction in a deadlock: roll back,
+                call `rolled_back`, try again with the same arrivals.
+        """
+        try:
+            with conn.transaction():
+                return self._write(conn, arrivals, frozenset())
+        except (psycopg.DataError, psycopg.IntegrityError) as error:
+            log.warning("batch refused by the database, looking for the message", error=str(error).strip())
+            self._forget()
+        poison = frozenset(id(arrival) for arrival in self._poison(conn, arrivals))
+        return self._write(conn, arrivals, poison)
+
+    def write_rows(self, conn: Conn, columns: Columns) -> Written:
+        """Store typed rows: no decoding, no recent-key filter; the same checks of values and times otherwise.
+
+        Raises:
+            Invalid: a metric is not one of the model, or a time stamp lies outside the accepted bounds.
+        """
+        batch_id, now = self._catalogue.begin(conn)
+        model = self._catalogue.model(conn, columns.model)
+        if unknown := sorted(set(columns.metrics) - model.metrics.keys()):
+            raise Invalid(f"{columns.model} has no metric {unknown[0]!r}.")
+        bounds = self._bounds(now)
+        for ts in (columns.ts.min(initial=bounds.high), columns.ts.max(initial=bounds.low)):
+            if not bounds.low <= ts <= bounds.high:
+                raise Invalid(bounds.refusal(int(ts)).detail)
+        intake = Intake(conn, self._catalogue, bounds)
+        group = intake.group(self._catalogue.layout(conn, model, columns.metrics))
+        n = len(columns.ts)
+        group.device, group.ts = columns.device.tolist(), columns.ts.tolist()
+        group.seq = [NO_SEQ] * n if columns.seq is None else columns.seq.tolist()
+        group.received = group.ts if columns.received is None else columns.received.tolist()
+        group.values = columns.values.ravel().tolist()
+        return self._store(conn, batch_id, intake, messages=n, remember=False)
+
+    def committed(self, written: Written) -> None:
+        """The transaction of this write is committed: its rows need not be looked for again."""
+        self._recent.update(written.keys)
+        if len(self._recent) > RECENT:
+            self._older, self._recent = self._recent, set()
+
+    def rolled_back(self) -> None:
+        """The transaction is undone, or nobody knows: whatever was learnt in it is forgotten."""
+        self._forget()
+
+    def _forget(self) -> None:
+        self._catalogue.forget()
+        self._chunks.clear()
+
+    def _bounds(self, now: int) -> Bounds:
+        return Bounds(now, self._settings.oldest_days, self._settings.future_seconds)
+
+    def _poison(self, conn: Conn, arrivals: Sequence[Arrival]) -> list[Arrival]:
+        """The arrivals that the database refuses, found by halving."""
+        try:
+            with conn.transaction(force_rollback=True):
+                self._write(conn, arrivals, frozenset())
+        except (psycopg.DataError, psycopg.IntegrityError):
+            if len(arrivals) == 1:
+                return list(arrivals)
+            middle = len(arrivals) // 2
+            return self._poison(conn, arrivals[:middle]) + self._poison(conn, arrivals[middle:])
+        finally:
+            self._forget()
+        return []
+
+    def _write(self, conn: Conn, arrivals: Sequence[Arrival], poison: frozenset[int]) -> Written:
+        batch_id, now = self._catalogue.begin(conn)
+        intake = Intake(conn, self._catalogue, self._bounds(now))
+        for arrival in arrivals:
+            if id(arrival) in poison:
+                intake.refuse(arrival, "database_refused", "PostgreSQL refused the rows of this message.")
+        sound = [arrival for arrival in arrivals if id(arrival) not in poison] if poison else arrivals
+        self._catalogue.resolve(conn, sound)
+        intake.take(sound)
+        return self._store(conn, batch_id, intake, messages=len(arrivals), remember=True)
+
+    def _store(self, conn: Conn, batch_id: int, intake: Intake, *, messages: int, remember: bool) -> Written:
+        blocks = self._settle(conn, intake)
+        seen = sum(len(block) for block in blocks)
+        keys: list[bytes] = []
+        if remember:
+            blocks, keys = self._unseen(blocks)
+        new = self._insert(conn, blocks, batch_id)
+        quarantined = list(intake.quarantined)
+        if new:
+            facts.newest(conn, new)
+            facts.dirty(conn, new)
+            quarantined += self._run_hours(conn, new)
+        faults = facts.faults(conn, batch_id, intake.faults)
+        states = facts.states(conn, intake.states)
+        facts.quarantine(conn, quarantined)
+        facts.dead_letters(conn, self._door, intake.letters)
+        rows = sum(len(block) for block in new)
+        refused = Counter(letter.reason for letter in intake.letters) + Counter(
+            q.bad.reason for q in quarantined
+        )
+        written = Written(
+            batch_id, messages, rows, readings(new), faults, states,
+            seen - rows + len(intake.faults) - faults + len(intake.states) - states,
+            dict(refused), *_range(new), keys,
+        )  # fmt: skip
+        self._account(conn, written)
+        return written
+
+    def _settle(self, conn: Conn, intake: Intake) -> list[Block]:
+        """Groups to blocks; rows with impossible values go on without those."""
+        blocks = []
+        while intake.groups:
+            groups, intake.groups = list(intake.groups.values()), {}
+            for group in groups:
+                block, outliers = settle(group)
+                blocks.append(block)
+                for outlier in outliers:
+                    self._without(conn, intake, group, outlier)
+        return blocks
+
+    def _without(self, conn: Conn, intake: Intake, group: Group, outlier: Outlier) -> None:
+        model = group.layout.model
+        for name, (value, low, high) in outlier.wrong.items():
+            unit = model.metrics[name].unit
+            bad = Bad(
+                name, f"{value:g}", "out_of_range", f"{value:g} is not within {low:g} … {high:g} {unit}."
+            )
+            intake.quarantined.append(Quarantined(outlier.device, outlier.ts, bad, outlier.received))
+        if outlier.rest:
+            layout = self._catalogue.layout(conn, model, tuple(outlier.rest))
+            intake.group(layout).add(outlier.device, outlier.ts, outlier.seq, outlier.received, outlier.rest)
+
+    def _unseen(self, blocks: list[Block]) -> tuple[list[Block], list[bytes]]:
+        """Leave out rows that were stored lately or come twice; also returns all their keys."""
+        by_block = [block.keys() for block in blocks]
+        keys = [key for found in by_block for key in found]
+        unique = set(keys)
+        if len(unique) == len(keys) and unique.isdisjoint(self._recent) and unique.isdisjoint(self._older):
+            return blocks, keys
+        fresh = unique - self._recent - self._older
+        kept = []
+        for block, found in zip(blocks, by_block, strict=True):
+            kept.append(block.take(np.array([_first(fresh, key) for key in found], np.bool_)))
+        return kept, keys
+
+    def _insert(self, conn: Conn, blocks: list[Block], batch_id: int) -> list[Block]:
+        wanted = {int(n) for block in blocks for n in np.unique(block.ts // storage.CHUNK_US)}
+        if not wanted <= self._chunks:
+            storage.ensure(conn, sorted(wanted - self._chunks))
+        try:
+            with conn.transaction():
+                new = copying.insert(conn, blocks, batch_id)
+        except errors.CheckViolation:  # retention dropped a partition that was there
+            storage.ensure(conn, sorted(wanted))
+            new = copying.insert(conn, blocks, batch_id)
+        self._chunks |= wanted
+        return new
+
+    def _run_hours(self, conn: Conn, new: Sequence[Block]) -> list[Quarantined]:
+        found: list[run_hours.Reading] = []
+        rolls_at: dict[int, float | None] = {}
+        for block in new:
+            if (column := block.layout.hours) is None:
+                continue
+            raw = block.values[:, column]
+            told = ~np.isnan(raw)
+            devices = block.device[told].tolist()
+            found += map(run_hours.Reading, devices, block.ts[told].tolist(), raw[told].tolist())
+            rolls_at |= dict.fromkeys(devices, block.layout.rolls_at)
+        return run_hours.count(conn, found, rolls_at) if found else []
+
+    def _account(self, conn: Conn, written: Written) -> None:
+        """The batch row, which analytics follows, and the totals."""
+        conn.execute(
+            """insert into ingest.batch (id, door, messages, rows, readings, duplicates, first_ts, last_ts)
+               overriding system value values (%s, %s, %s, %s, %s, %s, %s, %s)""",
+            (written.batch_id, self._door, written.messages, written.rows, written.readings, written.duplicates,
+             written.first_ts, written.last_ts),
+        )  # fmt: skip
+        counts = {"messages": written.messages, "rows": written.rows, "readings": written.readings,
+                  "faults": written.faults, "states": written.states, "duplicates": written.duplicates}  # fmt: skip
+        facts.totals(conn, self._door, counts | {f"refused:{name}": n for name, n in written.refused.items()})
+
+
+def _first(fresh: set[bytes], key: bytes) -> bool:
+    """Whether the key is in `fresh`; takes it out."""
+    if key in fresh:
+        fresh.remove(key)
+        return True
+    return False
+
+
+def _range(blocks: Sequence[Block]) -> tuple[datetime | None, datetime | None]:
+    if not blocks:
+        return None, None
+    first = min(int(block.ts.min()) for block in blocks)
+    last = max(int(block.ts.max()) for block in blocks)
+    return _at(first), _at(last)
+
+
+def _at(us: int) -> datetime:
+    return datetime.fromtimestamp(us // 1_000_000, UTC).replace(microsecond=us % 1_000_000)
