@@ -32,7 +32,7 @@ def check(problem: Problem, plan: Plan) -> list[Violation]:
 def _complete(problem: Problem, plan: Plan) -> Iterator[Violation]:
     """Every job is in the plan exactly once: as a visit or as left out; promises are not left out."""
     times = Counter(stop.job for stop in plan.stops)
-    times.update(plan.unassigned)
+    times.update(list(plan.unassigned))
     for job in problem.jobs:
         if times[job.id] != 1:
             yield Violation("once", job.id, f"job {job.id} is in the plan {times[job.id]} times")

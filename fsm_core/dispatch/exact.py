@@ -55,6 +55,7 @@ class _Model:
         self.jobs = [job for job in problem.jobs if job.pin or dispatchable(problem, job)]
         self.constant = 0.0
         self.terms: list[Any] = []
+        self.out = {job.id: self.cp.new_bool_var("out") for job in self.jobs}
         self.starts = {job.id: self._begin(job) for job in self.jobs}
         self.arcs: dict[Key, dict[tuple[int, int], Any]] = {}
         self.visits: dict[tuple[Key, int], Any] = {}
@@ -71,16 +72,16 @@ class _Model:
             return job.pin.start
         start = self.cp.new_int_var(job.earliest, max(job.earliest, int(min(job.latest, _FAR))), f"s{job.id}")
         weights, at = self.problem.weights, job.priority - 1
-        self._after(start, job.earliest, weights.wait_per_minute[at])
+        self._after(job, start, job.earliest, weights.wait_per_minute[at])
         if job.due is not None:
-            self._after(start, job.due, weights.late_per_minute[at])
+            self._after(job, start, job.due, weights.late_per_minute[at])
         return start
 
-    def _after(self, start: Any, minute: int, weight: float) -> None:
-        """Cost of every minute that `start` is after `minute`; a job left out begins at its earliest."""
+    def _after(self, job: Job, start: Any, minute: int, weight: float) -> None:
+        """Cost of every minute that `start` is after `minute`, if the job is not left out."""
         if weight:
             late = self.cp.new_int_var(0, 2 * _FAR, "")
-            self.cp.add(late >= start - minute)
+            self.cp.add(late >= start - minute).only_enforce_if(~self.out[job.id])
             self.terms.append(round(weight * _SCALE) * late)
 
     def _shift(self, key: Key, shift: Shift) -> None:
@@ -155,12 +156,12 @@ class _Model:
     def _served(self) -> None:
         for job in self.jobs:
             visits = [literal for (_, id), literal in self.visits.items() if id == job.id]
-            if job.pin is not None:
-                self.cp.add(sum(visits) == 1)
-                continue
-            out = self.cp.new_bool_var("out")
+            out = self.out[job.id]
             self.cp.add(sum(visits) + out == 1)
-            self.terms.append(round(penalty(self.problem.weights, job) * _SCALE) * out)
+            if job.pin is None:
+                self.terms.append(round(penalty(self.problem.weights, job) * _SCALE) * out)
+            else:
+                self.cp.add(out == 0)
 
     def _stock(self) -> None:
         for part in {part for job in self.jobs for part in job.parts if job.pin is None}:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from fsm_core.dispatch.cost import penalty
 from fsm_core.dispatch.draft import Draft
 from fsm_core.dispatch.model import Job, Problem
 
@@ -16,10 +17,10 @@ def build(problem: Problem) -> Draft:
 
 
 def fill(draft: Draft, jobs: Iterable[Job]) -> None:
-    """Insert the jobs one after the other, each where it costs least; one that fits nowhere stays out."""
+    """Insert the jobs one after the other, each where it costs least; not one whose place costs more than it."""
     for job in jobs:
         found = draft.cheapest(job)
-        if found is not None:
+        if found is not None and found.cost < penalty(draft.problem.weights, job):
             draft.insert(job, found)
 
 

@@ -8,8 +8,11 @@ from fsm_core.dispatch.cost import missing_parts, missing_skills
 from fsm_core.dispatch.draft import Draft
 from fsm_core.dispatch.model import Job, Problem, Reason, Technician
 
-CODES = ("skill", "parts", "calendar", "window", "overlap")
-"""In the order they are checked; a later one means that the job came closer to being planned."""
+CODES = ("provider", "skill", "parts", "calendar", "window", "overlap")
+"""In the order they are checked (`urgency`, when it could be had at a price, comes after all); a later one means that the job came closer to being planned."""
+
+PROVIDER = "provider:"
+"""A routed order asks for the skill `provider:<id>`, which only that provider's technicians have."""
 
 
 def of_job(draft: Draft, job: Job) -> Reason:
@@ -17,9 +20,11 @@ def of_job(draft: Draft, job: Job) -> Reason:
     if job.ready_from is None:
         return _not_ready(job)
     found = [of_technician(draft, technician, job) for technician in draft.problem.technicians]
-    known = [reason for reason in found if reason is not None]
-    if not known:
+    if not found:
         return Reason("calendar", "There is no technician", "没有工程师")
+    if None in found:
+        return Reason("urgency", "Taking it would delay more urgent orders", "承接此单将延误更紧急的工单")
+    known = [reason for reason in found if reason is not None]
     code = max((reason.code for reason in known), key=CODES.index)
     detail = next(reason.detail for reason in known if reason.code == code)
     return _for_all(job, code, dict(detail))
@@ -29,7 +34,10 @@ def of_technician(draft: Draft, technician: Technician, job: Job) -> Reason | No
     """Why this technician cannot take the job besides what the draft holds; None when he can."""
     if job.ready_from is None:
         return _not_ready(job)
-    if lacking := sorted(missing_skills(technician, job)):
+    lacking = sorted(missing_skills(technician, job))
+    if any(skill.startswith(PROVIDER) for skill in lacking):
+        return Reason("provider", "Does not belong to the order's provider", "不属于该工单的服务商")
+    if lacking:
         text = ", ".join(lacking)
         return Reason("skill", f"Has not the skill: {text}", f"缺少技能：{text}", {"skills": lacking})
     if short := missing_parts(draft.problem, technician, job):
@@ -41,27 +49,26 @@ def of_technician(draft: Draft, technician: Technician, job: Job) -> Reason | No
 
 def _time(draft: Draft, technician: Technician, job: Job) -> Reason:
     """Skill and parts are there: calendar, window, stock that others take, or their visits?"""
-    empty = _emptied(draft.problem, technician)
-    if empty.cheapest(replace(job, window=(None, None), pin=None)) is None:
+    if not _fits_alone(draft.problem, technician, replace(job, window=(None, None), pin=None)):
         text = f"No shift has room for {job.minutes} minutes of work and the way"
         return Reason(
             "calendar", text, f"没有班次能容纳 {job.minutes} 分钟工作及路程", {"minutes": job.minutes}
         )
-    if empty.cheapest(replace(job, pin=None)) is None:
+    if not _fits_alone(draft.problem, technician, replace(job, pin=None)):
         return Reason("window", "Cannot begin within the agreed time", "无法在约定时间内开始")
     if not draft.has_stock(technician, job):
         return Reason("parts", "Other orders of this plan need the parts", "配件已分配给其他工单")
     return Reason("overlap", "Other visits leave no room", "与其他上门任务冲突")
 
 
-def _emptied(problem: Problem, technician: Technician) -> Draft:
-    """The technician with nothing to do."""
-    alone = Problem([technician], [], problem.travel, problem.warehouse, problem.weights)
-    return Draft(alone)
+def _fits_alone(problem: Problem, technician: Technician, job: Job) -> bool:
+    """Whether the technician could take the job if he had nothing else to do."""
+    alone = Problem([technician], [job], problem.travel, problem.warehouse, problem.weights)
+    return Draft(alone).cheapest(job) is not None
 
 
 def _not_ready(job: Job) -> Reason:
-    parts = ", ".join(sorted(job.parts))
+    parts = ", ".join(sorted(job.parts)) or "?"
     return Reason("parts", f"Parts are short: {parts}", f"缺少配件：{parts}", {"parts": sorted(job.parts)})
 
 
@@ -73,6 +80,7 @@ def _short(short: dict[str, float]) -> Reason:
 def _for_all(job: Job, code: str, detail: dict[str, object]) -> Reason:
     skills = ", ".join(sorted(job.skills))
     en, zh = {
+        "provider": ("The order's provider has no technician", "该工单的服务商没有工程师"),
         "skill": (f"Nobody has learned all of: {skills}", f"没有工程师具备技能：{skills}"),
         "parts": ("The parts are short everywhere", "各处配件均不足"),
         "calendar": (

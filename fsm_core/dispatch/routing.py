@@ -23,6 +23,7 @@ with warnings.catch_warnings():  # its SWIG types warn on import, and crash when
     from ortools.constraint_solver import pywrapcp, routing_enums_pb2
 
 _SCALE = 10  # the solver counts in whole tenths of a cost unit
+_STEPS = 20  # search steps per iteration of the budget
 _UNITS = 1000  # and in thousandths of a part
 
 
@@ -118,8 +119,14 @@ class _Model:
             parameters.time_limit.FromMilliseconds(max(1, int(stop.seconds * 1000)))
         if stop.iterations is not None:
             parameters.solution_limit = max(1, stop.iterations)
+            self._bound(stop.iterations)
         solution = self.routing.SolveWithParameters(parameters)
         return {} if solution is None else self._tours(solution)
+
+    def _bound(self, iterations: int) -> None:
+        """On a small problem guided local search may find no further solution for ever; counting is repeatable."""
+        left = iter(range(_STEPS * (iterations + 1)))
+        self.routing.AddSearchMonitor(self.routing.solver().CustomLimit(lambda: next(left, None) is None))
 
     def _tours(self, solution: Any) -> dict[Key, list[int]]:
         tours: dict[Key, list[int]] = {}

@@ -23,7 +23,7 @@ def accepted(problem: Problem, draft: Draft) -> Plan:
     return plan
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(SEEDS, st.integers(0, 12))
 def test_every_solver_keeps_every_hard_rule(seed: int, jobs: int) -> None:
     problem = generated(seed, jobs=jobs)
@@ -32,7 +32,7 @@ def test_every_solver_keeps_every_hard_rule(seed: int, jobs: int) -> None:
         accepted(problem, ruin.improve(draft, Clock(BUDGET), seed))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(SEEDS, st.integers(1, 14))
 def test_a_solution_never_costs_more_than_greedy(seed: int, jobs: int) -> None:
     problem = generated(seed, jobs=jobs)
@@ -40,7 +40,7 @@ def test_a_solution_never_costs_more_than_greedy(seed: int, jobs: int) -> None:
     assert plan_cost(problem, plan) <= greedy.build(problem).cost() + 1e-6
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(SEEDS)
 def test_no_solver_beats_the_proven_optimum_and_most_reach_it(seed: int) -> None:
     problem = generated(seed, technicians=2, jobs=5)
@@ -52,7 +52,7 @@ def test_no_solver_beats_the_proven_optimum_and_most_reach_it(seed: int) -> None
     assert found == pytest.approx(optimum.cost, rel=1e-6)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(SEEDS)
 def test_promised_visits_do_not_move(seed: int) -> None:
     problem = generated(seed)
