@@ -49,7 +49,7 @@ def fleet(seed: int, devices: int) -> list[Machine]:
     counts = dict.fromkeys(MODELS, 0)
     machines = []
     for number in range(1, devices + 1):
-        spec = order[(number - 1) * 3 % len(order)]  # a step of three mixes the models in short fleets, too
+        spec = order[(number - 1) * 7 % len(order)]  # a step of seven mixes the models in short fleets, too
         counts[spec.code] += 1
         mark = hashlib.sha256(f"{seed}/serial/{number}".encode()).hexdigest()[:8].upper()
         machines.append(
