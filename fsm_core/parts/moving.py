@@ -12,7 +12,7 @@ from fsm_core.parts import ledger, rules, store
 from fsm_core.parts.rules import ZERO, Place
 from fsm_core.parts.store import Move, Part
 from fsm_core.settlement import journal
-from fsm_core.settlement.rules import LEDGER
+from fsm_core.settlement.money import LEDGER
 from kit.database import Conn
 from kit.errors import Conflict, Forbidden, Invalid
 

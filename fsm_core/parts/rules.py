@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from decimal import ROUND_DOWN, Decimal, InvalidOperation
 from typing import Final
 
-from fsm_core.settlement.rules import LEDGER, Posting
+from fsm_core.settlement.money import LEDGER, Posting
 from kit.errors import Conflict, Invalid
 
 ZERO: Final = Decimal(0)

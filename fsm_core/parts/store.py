@@ -221,7 +221,7 @@ def visit_for_stock(conn: Conn, visit_id: int) -> dict[str, Any]:
         """select v.id, v.order_id, v.technician_id, v.state, o.state as order_state, o.number, t.provider_id
            from fsm.visit v join fsm.work_order o on o.id = v.order_id
            join fsm.technician t on t.id = v.technician_id
-           where v.id = %s for share of o""",
+           where v.id = %s for no key update of o""",
         (visit_id,),
     )
     if found is None:
@@ -235,7 +235,9 @@ def order_for_stock(conn: Conn, order_id: int) -> dict[str, Any]:
     Raises:
         NotFound: there is none with this id.
     """
-    found = one(conn, "select id, number, state from fsm.work_order where id = %s for share", (order_id,))
+    found = one(
+        conn, "select id, number, state from fsm.work_order where id = %s for no key update", (order_id,)
+    )
     if found is None:
         raise NotFound(f"there is no order {order_id}")
     return found

@@ -13,7 +13,7 @@ from fsm_core.parts import ledger, reservations, rules, store
 from fsm_core.parts.moving import Draft, may, pieces, post, storage
 from fsm_core.parts.rules import ZERO, Place
 from fsm_core.parts.store import Move
-from fsm_core.settlement.rules import LEDGER
+from fsm_core.settlement.money import LEDGER
 from kit.database import Conn, scalar
 from kit.errors import Conflict, Invalid
 

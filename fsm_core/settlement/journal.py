@@ -8,7 +8,7 @@ from datetime import datetime
 
 from psycopg.rows import class_row
 
-from fsm_core.settlement.rules import Posting, balanced
+from fsm_core.settlement.money import Posting, balanced
 from kit.database import Conn, scalar
 from kit.settings import load
 

@@ -79,7 +79,9 @@ create table fsm.settlement (
     net         numeric(18,4) not null,        -- billed to the customer, without tax
     tax         numeric(18,4) not null,
     gross       numeric(18,4) not null,
-    settled_at  timestamptz not null
+    settled_at  timestamptz not null,
+    cost_currency char(3) not null,
+    revision    int not null default 1         -- counts corrections; each has its own journal entries
 );
 create table fsm.settlement_line (
     order_id    bigint not null references fsm.settlement,
@@ -95,5 +97,47 @@ create table fsm.settlement_line (
     billed      numeric(18,4) not null,        -- to the customer
     cost        numeric(18,4) not null,
     rule        text not null,                 -- the entitlement rule applied
+    payer       text not null,                 -- who bears the covered share
     primary key (order_id, position)
 );
+
+-- Money in from a customer, or out to a provider. The reference makes a repeated notice one payment.
+create table fsm.payment (
+    id          bigint generated always as identity primary key,
+    customer_id int references fsm.customer,
+    provider_id int references fsm.provider,
+    reference   text not null check (reference <> ''),
+    amount      numeric(18,4) not null check (amount > 0),
+    currency    char(3) not null,
+    entry_id    bigint not null unique references fsm.journal_entry,
+    reversed_by bigint unique references fsm.journal_entry,
+    occurred_at timestamptz not null,
+    actor       text not null,
+    check ((customer_id is null) <> (provider_id is null)),
+    unique (customer_id, reference),
+    unique (provider_id, reference)
+);
+-- How much of a payment settles which order. Append-only: taking back is a negative row.
+create table fsm.allocation (
+    id         bigint generated always as identity primary key,
+    payment_id bigint not null references fsm.payment,
+    order_id   bigint not null references fsm.settlement,
+    amount     numeric(18,4) not null check (amount <> 0),
+    at         timestamptz not null
+);
+create index on fsm.allocation (payment_id);
+create index on fsm.allocation (order_id);
+create index on fsm.journal_line (provider_id) where provider_id is not null;
+create trigger append_only before update or delete on fsm.allocation for each row execute function fsm.refuse_change();
+
+-- What the customer has signed is never changed: a later edit is a new version.
+create or replace function fsm.keep_signed() returns trigger language plpgsql as $$
+begin
+    if tg_op = 'DELETE' or old.signed_at is not null or (new.body, new.sha256) is distinct from (old.body, old.sha256) then
+        raise exception 'version % of the report of order % stands: make a new version', old.version, old.order_id
+            using errcode = '23001';
+    end if;
+    return new;
+end $$;
+create trigger keep_signed before update or delete on fsm.service_report
+    for each row execute function fsm.keep_signed();

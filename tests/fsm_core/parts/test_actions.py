@@ -368,7 +368,7 @@ def test_an_ended_order_holds_no_more_parts(db: Conn, here: House) -> None:
 
 
 def test_an_entry_posted_twice_is_one_entry_and_an_unbalanced_one_none(db: Conn) -> None:
-    from fsm_core.settlement.rules import Posting
+    from fsm_core.settlement.money import Posting
 
     lines = [Posting("cash", D(5), "CNY"), Posting("deposits", D(-5), "CNY")]
     head = journal.Head("test:1", "receipt", T0)
