@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import numpy as np
 
 from ingest.message import Arrival
+from ingest.store import Columns
 from simulators import readings
 from simulators.draws import Ints
 from simulators.faults import HOUR, SECOND, CodeEvent, Fault, FaultBook, code_events, micros, moment
@@ -110,9 +111,25 @@ class History:
                 payload = readings.encode(readings.telemetry(rows, at))
                 received = moment(rows.sent_at[at].max())
                 yield Arrival(f"{prefix}/{uid}/telemetry", payload, uid, uid, received)
+        yield from self.code_arrivals(day, prefix)
+
+    def code_arrivals(self, day: Day, prefix: str) -> Iterator[Arrival]:
+        """The day's fault codes as messages, one each."""
         for event in day.codes:
             payload = readings.encode([readings.fault(event)])
             yield Arrival(f"{prefix}/{event.uid}/fault", payload, event.uid, event.uid, moment(event.ts))
+
+    def columns(self, day: Day, ids: Mapping[str, int]) -> Iterator[Columns]:
+        """A day's telemetry as typed rows for `ingest.store.Store.write_rows`; `ids`: uid -> device id. Fault
+        codes are not among them: write those of `day.codes` as arrivals (`code_arrivals`)."""
+        by_number = np.zeros(len(self.machines) + 1, dtype=np.int64)
+        for machine in self.machines:
+            by_number[machine.number] = ids[machine.uid]
+        for rows in day.rows:
+            device = by_number[rows.number]
+            yield Columns(
+                rows.spec.code, rows.spec.metrics, device, rows.ts, rows.values, rows.seq, rows.sent_at
+            )
 
 
 def _runs(rows: Rows, size: int) -> Iterator[Ints]:
