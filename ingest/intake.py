@@ -10,11 +10,12 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from ingest import payload
+from ingest import payload, units
 from ingest.catalogue import Catalogue, Layout, Route
 from ingest.message import Arrival, Bad, Fault, Item, Refused, Row, Spoilt, State, clean
 from kit import logs
 from kit.database import EPOCH, Conn
+from kit.errors import Invalid
 
 log = logs.get(__name__)
 MICROSECOND = timedelta(microseconds=1)
@@ -193,9 +194,25 @@ class Intake:
             detail = f"{route.model.code} has no metric {name!r}."
             bad = Bad(name, f"{row.values[name]:g}", "unknown_metric", detail)
             self.quarantined.append(Quarantined(route.device_id, ts, bad, received))
+        if row.units:
+            known = self._in_units(route, ts, row, known, received)
         if known:
             layout = self._catalogue.layout(self._conn, route.model, tuple(known))
             self.group(layout).add(route.device_id, ts, row.seq, received, known)
+
+    def _in_units(
+        self, route: Route, ts: int, row: Row, known: dict[str, float], received: int
+    ) -> dict[str, float]:
+        """The values in the units of the model; those that measure something else go to the quarantine."""
+        converted = dict(known)
+        for name in known.keys() & row.units.keys():
+            try:
+                factor, offset = units.conversion(row.units[name], route.model.metrics[name].unit)
+                converted[name] = known[name] * factor + offset
+            except Invalid as error:
+                bad = Bad(name, f"{converted.pop(name):g} {row.units[name]}", "wrong_unit", error.message)
+                self.quarantined.append(Quarantined(route.device_id, ts, bad, received))
+        return converted
 
     def group(self, layout: Layout) -> Group:
         """The rows so far of a layout."""
@@ -209,7 +226,7 @@ def again(item: Row | Fault | State, arrival: Arrival) -> bytes:
     ts = None if item.ts is None else item.ts // 1000
     body: dict[str, object] = {"ts": ts}
     if isinstance(item, Row):
-        body |= {"seq": item.seq, "values": item.values}
+        body |= {"seq": item.seq, "values": item.values, "units": item.units}
     elif isinstance(item, State):
         body |= {"online": item.online, "reason": item.reason}
     else:

@@ -35,12 +35,20 @@ class Bad:
 
 @dataclass(slots=True)
 class Row:
-    """Readings of one moment. `ts` in µs since the Unix epoch, None: when it arrived; `seq` None: a checksum."""
+    """Readings of one moment.
+
+    Attributes:
+        ts: µs since the Unix epoch; None: when it arrived.
+        seq: the device's own number; None: a checksum of the values is made.
+        bad: values that cannot be used.
+        units: of those values that do not come in the unit of the device type.
+    """
 
     ts: int | None
     seq: int | None
     values: dict[str, float]
     bad: list[Bad] = field(default_factory=list)
+    units: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(slots=True)

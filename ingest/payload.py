@@ -80,7 +80,7 @@ def micros(ts: Any) -> int:
 
 
 def telemetry(payload: bytes) -> list[Item]:
-    """Our JSON: `{"ts", "seq", "values"}` or an array of such objects."""
+    """Our JSON: `{"ts", "seq", "values", "units"}` (all but values optional) or an array of such objects."""
     return _each(document(payload), _row)
 
 
@@ -173,16 +173,29 @@ def _time(found: dict[str, Any]) -> int | None:
 
 
 def _row(found: dict[str, Any]) -> Row:
-    _single(found, "ts", "seq", "values")
+    _single(found, "ts", "seq", "values", "units")
     values = found.get("values")
     if not isinstance(values, dict):
         raise Refused("bad_fields", 'Expected {"ts": …, "values": {"name": number, …}}; values is missing.')
     if not values:
         raise Refused("empty", "values holds no reading.")
-    return Row(_time(found), _sequence(found.get("seq")), *sort_values(values))
+    return Row(_time(found), sequence(found.get("seq")), *sort_values(values), _units(found.get("units")))
 
 
-def _sequence(seq: Any) -> int | None:
+def _units(given: Any) -> dict[str, str]:
+    if given is None:
+        return {}
+    if not isinstance(given, dict) or not all(isinstance(unit, str) for unit in given.values()):
+        raise Refused("bad_fields", f'units {_show(given)} is not {{"name": "unit", …}}.')
+    return dict(given)
+
+
+def sequence(seq: Any) -> int | None:
+    """A device's sequence number.
+
+    Raises:
+        Refused: bad_sequence.
+    """
     if seq is None:
         return None
     if isinstance(seq, bool) or not isinstance(seq, int) or not 0 <= seq <= _MAX_SEQ:

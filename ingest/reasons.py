@@ -46,6 +46,7 @@ REASONS: dict[str, Reason] = {
         Reason("bad_name", "value", "The name of the value cannot be used", "测点名称无效"),
         Reason("not_a_number", "value", "Not a number", "不是数值"),
         Reason("not_finite", "value", "Not a finite number", "数值不是有限值"),
+        Reason("wrong_unit", "value", "The unit does not fit the device type", "单位与设备型号不符"),
         Reason("out_of_range", "value", "Physically impossible", "超出物理范围"),
         Reason("duplicate_value", "value", "The metric appears twice in one message", "同一消息中测点重复"),
         Reason(

@@ -141,12 +141,12 @@ def authenticate(conn: Conn, username: str, password: str | None) -> Device | No
     if "\0" in username:
         return None
     given = _digest(password or username)
+    valid = "d.status = 'active' and (c.revoked_at is null or c.revoked_at > kit.now())"
     found = rows(
         conn,
-        """select d.id, d.uid, d.model, c.secret from ingest.credential c join ingest.device d on d.id = c.device_id
-           where d.status = 'active' and (c.revoked_at is null or c.revoked_at > kit.now())
-             and case when %(alone)s then c.secret = %(digest)s else c.username = %(username)s end""",
-        {"alone": not password, "digest": given, "username": username},
+        f"""select d.id, d.uid, d.model, c.secret from ingest.credential c join ingest.device d on d.id = c.device_id
+            where {"c.username = %(username)s" if password else "c.secret = %(secret)s"} and {valid}""",
+        {"username": username, "secret": given},
     )
     match = None
     for row in found:  # all of them, so that the time tells nothing

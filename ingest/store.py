@@ -12,7 +12,7 @@ import numpy.typing as npt
 import psycopg
 from psycopg import errors
 
-from ingest import copying, facts, run_hours, storage
+from ingest import copying, facts, mapping, run_hours, storage
 from ingest.catalogue import Catalogue
 from ingest.intake import NO_SEQ, Bounds, Group, Intake, Quarantined
 from ingest.message import Arrival, Bad
@@ -80,13 +80,15 @@ class Store:
 
     Args:
         door: endpoint, collector, replay or seed; totals and batches carry it.
-        formats: further topics and payloads besides our own JSON and ThingsBoard's.
+        formats: further topics and payloads besides our own JSON, ThingsBoard's and the mappings of the settings.
     """
 
     def __init__(self, settings: Ingest, *, door: str, formats: Sequence[Format] = ()) -> None:
         self._settings, self._door = settings, door
+        mapped = mapping.load(settings.mappings) if settings.mappings is not None else []
         self._catalogue = Catalogue(
-            Topics(settings.topic_prefix, formats), register=settings.unknown_devices == "register"
+            Topics(settings.topic_prefix, [*formats, *mapped]),
+            register=settings.unknown_devices == "register",
         )
         self._recent: set[bytes] = set()
         self._older: set[bytes] = set()

@@ -57,12 +57,15 @@ class Ingest(_Part):
     oldest_days: float = Field(400, gt=0, description="a time stamp older than this is refused")
     unknown_devices: Literal["quarantine", "register"] = "quarantine"
     raw_retention_days: int = Field(365, ge=1)
+    mappings: Path | None = Field(None, description="TOML file that maps other topics and JSON to readings")
 
 
 class Api(_Part):
     host: str = "127.0.0.1"
     port: int = Field(8080, description="0 picks a free port")
-    secret: SecretStr | None = Field(None, description="signs sessions; made and kept in the database when unset")
+    secret: SecretStr | None = Field(
+        None, description="signs sessions; made and kept in the database when unset"
+    )
     session_hours: int = 12
 
 

@@ -1,0 +1,59 @@
+"""The storage worker: partitions ahead of time, rollups, hours counted again after late data, retention."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from psycopg import errors
+
+from ingest import rollup, run_hours, storage
+from kit import clock, logs
+from kit.database import Conn
+from kit.process import Job, Worker
+from kit.settings import Settings
+
+log = logs.get(__name__)
+AHEAD = 2  # chunks made before they are needed
+
+
+def make_worker(dsn: str, settings: Settings) -> Worker:
+    """The process `storage`."""
+    keep = timedelta(days=settings.ingest.raw_retention_days)
+    jobs = [
+        Job("partitions", 10, partitions),
+        Job("rollup", 5, roll_up),
+        Job("recount", 10, recount),
+        Job("retention", 60, lambda conn: retention(conn, keep)),
+    ]
+    return Worker("storage", dsn, "meantime_ingest", jobs=jobs)
+
+
+def partitions(conn: Conn) -> None:
+    """Make the partitions for now and the weeks ahead."""
+    with conn.transaction():
+        present = clock.now(conn)
+        storage.ensure_range(conn, present, present + AHEAD * storage.CHUNK)
+
+
+def roll_up(conn: Conn) -> bool:
+    """Count marked hours again; True when there may be more."""
+    with conn.transaction():
+        return rollup.step(conn) > 0
+
+
+def recount(conn: Conn) -> bool:
+    """Count run-hours again where late data asks for it; True when there may be more."""
+    with conn.transaction():
+        return run_hours.recount_dirty(conn) > 0
+
+
+def retention(conn: Conn, keep: timedelta) -> None:
+    """Drop raw telemetry older than `keep`; the rollups stay. Writers in the way: the next round tries again."""
+    try:
+        with conn.transaction():
+            dropped = storage.drop_before(conn, clock.now(conn) - keep)
+    except (errors.LockNotAvailable, errors.DeadlockDetected):
+        log.warning("retention found the table busy, trying again in a minute")
+        return
+    if dropped:
+        log.info("old telemetry dropped", chunks=dropped)
