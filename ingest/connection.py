@@ -23,6 +23,7 @@ log = logs.get(__name__)
 
 BEFORE_CONNECT_BYTES = 65_536
 CONNECT_SECONDS = 10.0
+CONNECT_BYTE = 0x10
 
 
 class Connection(asyncio.Protocol):
@@ -60,6 +61,9 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self.seen = time.monotonic()
+        if self._connect is None and data[0] != CONNECT_BYTE and not self.stream.waiting:
+            self._hang_up()  # no MQTT client begins like this: do not wait for the rest
+            return
         packets = self.stream.feed(data)
         if packets:
             self._handle(packets)

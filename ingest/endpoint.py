@@ -276,13 +276,15 @@ class Endpoint:
 
     def detail(self) -> dict[str, Any]:
         """The live figures of this door."""
-        buffer, counts = self.pipeline.buffer, self.pipeline.counts
         return {
-            "connections": len(self._connections), "devices": len(self._of_device), "port": self.port,
-            "buffer": buffer.count, "buffer_bytes": buffer.size, "buffer_peak": buffer.peak,
-            "high_water": buffer.high, "paused": self.paused, "messages": self.received, "acked": self.acked,
-            "refused": self.refused, "malformed": self.malformed, "turned_away": self.turned_away,
-            "unknown": self.keeper.unknown, "dead_letters": counts.buried, "retries": counts.retries,
-            "batches": counts.batches, "stored": counts.stored, "commit_ms": round(counts.commit_ms, 2),
-            "lag_ms": round(self.pipeline.lag() * 1000, 1), "error": counts.error,
-        }  # fmt: skip
+            "connections": len(self._connections),
+            "devices": len(self._of_device),
+            "port": self.port,
+            "paused": self.paused,
+            "messages": self.received,
+            "acked": self.acked,
+            "refused": self.refused,
+            "malformed": self.malformed,
+            "turned_away": self.turned_away,
+            "unknown": self.keeper.unknown,
+        } | self.pipeline.detail()

@@ -132,6 +132,23 @@ class Pipeline:
             since = self._writing_since or (oldest.at if oldest is not None else None)
         return 0.0 if since is None else time.monotonic() - since
 
+    def detail(self) -> dict[str, Any]:
+        """The figures of buffer and writer, for `kit.process.detail`."""
+        buffer, counts = self.buffer, self.counts
+        return {
+            "buffer": buffer.count,
+            "buffer_bytes": buffer.size,
+            "buffer_peak": buffer.peak,
+            "high_water": buffer.high,
+            "lag_ms": round(self.lag() * 1000, 1),
+            "stored": counts.stored,
+            "batches": counts.batches,
+            "commit_ms": round(counts.commit_ms, 2),
+            "retries": counts.retries,
+            "dead_letters": counts.buried,
+            "error": counts.error,
+        }
+
     def close(self, seconds: float) -> bool:
         """Write what is left, for at most `seconds`. Returns False if something had to be left unwritten:
         it was never acknowledged, so its sender will send it again."""

@@ -125,3 +125,16 @@ def note_unknown(conn: Conn, uid: str, door: str, at: datetime) -> None:
                messages = ingest.unknown_device.messages + 1""",
         values,
     )
+
+
+def broker_session(conn: Conn, broker: str, client_id: str, *, present: bool) -> bool:
+    """Note that a collector has connected; returns True when the broker has lost the session it had."""
+    known = scalar(
+        conn,
+        """insert into ingest.broker_session as had (broker, client_id) values (%(broker)s, %(client)s)
+           on conflict (broker, client_id) do update set lost = had.lost + (not %(present)s)::int,
+               since = case when %(present)s then had.since else clock_timestamp() end
+           returning xmax <> 0""",
+        {"broker": broker, "client": client_id, "present": present},
+    )
+    return bool(known) and not present

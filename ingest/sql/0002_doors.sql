@@ -28,3 +28,12 @@ create table ingest.retained (
     payload   bytea not null,
     stored_at timestamptz not null default clock_timestamp()
 );
+
+-- Sessions that collectors hold at brokers. A broker that no longer knows a session listed here has lost messages.
+create table ingest.broker_session (
+    broker    text not null,
+    client_id text not null,
+    since     timestamptz not null default clock_timestamp(),
+    lost      int not null default 0,
+    primary key (broker, client_id)
+);

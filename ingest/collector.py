@@ -1,0 +1,187 @@
+"""The subscriber to an existing broker: what it acknowledges is committed, what it has not the broker still has.
+
+The session at the broker is persistent (`clean_start` false, a long but finite expiry), so nothing is missed while
+the collector is away, within what the broker itself keeps. Several collectors share the load when a group is set;
+each needs its own client id, which `suffix` makes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+import threading
+from typing import Any
+
+from ingest import sessions
+from ingest.buffer import Buffer
+from ingest.link import KEEP_ALIVE, MAX_PACKET, Link
+from ingest.mqtt import packets as p
+from ingest.mqtt.packets import V5
+from ingest.pipeline import ROLE, Chunk, Pipeline
+from ingest.pulse import Pulse
+from ingest.store import Store
+from kit import logs
+from kit.database import url
+from kit.errors import Misconfigured
+from kit.settings import Settings
+
+log = logs.get(__name__)
+
+DOOR = "collector"
+FIRST_PAUSE, LONGEST_PAUSE = 0.2, 30.0
+STOP_SECONDS = 1.5
+
+
+def run(settings: Settings, stop: threading.Event, *, suffix: str = "") -> None:
+    """Collect from the broker until `stop` is set; `suffix` tells several collectors of one group apart."""
+    asyncio.run(Collector(settings, suffix=suffix).serve(stop))
+
+
+class Collector:
+    """Connects, and connects again; its buffer and writer outlive every connection."""
+
+    def __init__(self, settings: Settings, *, suffix: str = "") -> None:
+        if settings.collector.host is None:
+            raise Misconfigured("No broker to collect from: set MEANTIME_COLLECTOR__HOST.")
+        self._broker = settings.collector
+        self.host, self.client_id = settings.collector.host, settings.collector.client_id + suffix
+        prefix, group = settings.ingest.topic_prefix, settings.collector.group
+        self.filter = f"$share/{group}/{prefix}/#" if group else f"{prefix}/#"
+        self.paused = self._stopping = False
+        self.received = self.acked = self.connects = self.sessions_lost = 0
+        self._link: Link | None = None
+        self._loop: asyncio.AbstractEventLoop
+        dsn = url(settings)
+        self.pulse = Pulse(dsn, DOOR + suffix, role=ROLE, detail=self.detail)
+        self.pipeline = Pipeline(
+            dsn,
+            Store(settings.ingest, door=DOOR),
+            door=DOOR,
+            buffer=Buffer(settings.ingest.buffer_messages),
+            released=lambda chunks: self._soon(self._released, chunks),
+            batch=settings.ingest.batch_messages,
+            linger=settings.ingest.linger_ms / 1000,
+        )
+
+    async def serve(self, stop: threading.Event) -> None:
+        """Collect until `stop` is set."""
+        self._loop = asyncio.get_running_loop()
+        self.pulse.start()
+        self.pipeline.start()
+        pause = FIRST_PAUSE
+        while not stop.is_set():
+            try:
+                if await self._one_connection(stop):
+                    pause = FIRST_PAUSE
+            except (OSError, ssl.SSLError, TimeoutError) as error:
+                log.warning(
+                    "no broker", host=self.host, error=str(error) or repr(error), again_in_seconds=pause
+                )
+            await self._sleep(pause, stop)
+            pause = min(pause * 2, LONGEST_PAUSE)
+        await self._goodbye()
+
+    async def _one_connection(self, stop: threading.Event) -> bool:
+        """Stay connected as long as it goes. Returns whether the broker had granted the subscription."""
+        link = Link(
+            self._hello(), self.filter, pulse=self.pulse, submit=self._submit, connected=self._connected
+        )
+        context = ssl.create_default_context() if self._broker.tls else None
+        async with asyncio.timeout(10):
+            await self._loop.create_connection(lambda: link, self.host, self._broker.port, ssl=context)
+        self._link = link
+        self.connects += 1
+        if self.paused:
+            link.pause()
+        granted = False
+        while not stop.is_set() and not link.closed.is_set():
+            await asyncio.sleep(0.05)
+            link.tick()
+            granted = granted or link.joined
+        return granted
+
+    async def _sleep(self, seconds: float, stop: threading.Event) -> None:
+        end = self._loop.time() + seconds
+        while not stop.is_set() and self._loop.time() < end:
+            await asyncio.sleep(0.05)
+
+    async def _goodbye(self) -> None:
+        """Stop reading, store what is buffered, acknowledge it; the session stays at the broker."""
+        self._stopping = True
+        if self._link is not None:
+            self._link.pause()
+        if not await asyncio.to_thread(self.pipeline.close, STOP_SECONDS):
+            log.warning(
+                "stopped with messages not stored; the broker keeps them", messages=self.pipeline.buffer.count
+            )
+        await asyncio.sleep(0)
+        if self._link is not None:
+            self._link.close()
+        await asyncio.sleep(0.05)
+        await asyncio.to_thread(self.pulse.stop)
+        log.info("stopped", stored=self.pipeline.counts.stored)
+
+    def _hello(self) -> p.Connect:
+        password = self._broker.password
+        return p.Connect(
+            V5,
+            self.client_id,
+            clean_start=False,
+            keep_alive=KEEP_ALIVE,
+            username=self._broker.username,
+            password=password.get_secret_value().encode() if password is not None else None,
+            session_expiry=self._broker.session_expiry_seconds,
+            max_packet=MAX_PACKET,
+        )
+
+    def _connected(self, present: bool) -> None:
+        """The broker has accepted; `present`: it still knows the session."""
+        log.info("connected", host=self.host, session_present=present, filter=self.filter)
+        broker = f"{self.host}:{self._broker.port}"
+        self.pulse.ask(
+            lambda conn: sessions.broker_session(conn, broker, self.client_id, present=present),
+            self._session_known,
+        )
+
+    def _session_known(self, lost: bool | Exception) -> None:
+        if lost is True:
+            self.sessions_lost += 1
+            log.error(
+                "the broker has lost the session: messages that waited there are gone",
+                client_id=self.client_id,
+                advice="check its persistence, queue limit and session expiry",
+            )
+
+    def _submit(self, chunk: Chunk) -> None:
+        self.received += len(chunk.arrivals)
+        if self.pipeline.submit(chunk) and not self.paused:
+            self.paused = True
+            if self._link is not None:
+                self._link.pause()
+
+    def _released(self, chunks: list[Chunk]) -> None:
+        """Committed: acknowledge, in receive order, on the connection each message came from."""
+        for chunk in chunks:
+            self.acked += len(chunk.acks)
+            chunk.source.release(chunk.acks)
+        if self.pipeline.done(chunks) and not self._stopping:
+            self.paused = False
+            if self._link is not None:
+                self._link.resume()
+
+    def _soon(self, call: Any, *args: Any) -> None:
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(call, *args)
+
+    def detail(self) -> dict[str, Any]:
+        """The live figures of this door."""
+        link = self._link
+        return {
+            "connections": int(link is not None and link.joined),
+            "connects": self.connects,
+            "sessions_lost": self.sessions_lost,
+            "paused": self.paused,
+            "messages": self.received,
+            "acked": self.acked,
+            "refused": 0,
+        } | self.pipeline.detail()

@@ -1,0 +1,140 @@
+"""One connection of the collector to its broker: MQTT 5, a session that outlives it, PUBACK when told to."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+
+from ingest.message import Arrival
+from ingest.mqtt import packets as p
+from ingest.mqtt.encode import PINGREQ, encode
+from ingest.mqtt.packets import V5, Reason
+from ingest.mqtt.stream import Stream
+from ingest.pipeline import Chunk
+from ingest.pulse import Pulse
+from kit import logs
+
+log = logs.get(__name__)
+
+KEEP_ALIVE = 30
+# Stated in CONNECT: a broker skips a larger message instead of breaking the connection with it again and again.
+MAX_PACKET = 4 << 20
+# Retain handling 1: no retained messages on a subscription that the session already has.
+QOS_1_NEW_RETAINED = 0x11
+
+
+class Link(asyncio.Protocol):
+    """Lives from `connection_made` to `closed`.
+
+    Attributes:
+        closed: set when the connection has ended, whoever ended it.
+        joined: true once the broker has granted the subscription.
+    """
+
+    def __init__(
+        self,
+        hello: p.Connect,
+        topic_filter: str,
+        *,
+        pulse: Pulse,
+        submit: Callable[[Chunk], None],
+        connected: Callable[[bool], None],
+    ) -> None:
+        self.closed = asyncio.Event()
+        self.joined = False
+        self._hello, self._filter, self._pulse = hello, topic_filter, pulse
+        self._submit, self._connected = submit, connected
+        self._stream = Stream(version=V5, limit=MAX_PACKET)
+        self._transport: asyncio.Transport | None = None
+        self._seen = self._said = time.monotonic()
+        self._paused = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        self._write(encode(V5, self._hello))
+
+    def data_received(self, data: bytes) -> None:
+        self._seen = time.monotonic()
+        arrivals: list[Arrival] = []
+        acks: list[bytes] = []
+        size, now = 0, self._pulse.now()
+        for packet in self._stream.feed(data):
+            if type(packet) is p.Publish:
+                arrivals.append(Arrival(packet.topic, packet.payload, None, None, now))
+                size += len(packet.payload) + 200
+                if packet.packet_id:
+                    acks.append(b"\x40\x02" + packet.packet_id)
+            else:
+                self._control(packet)
+        if arrivals:
+            self._submit(Chunk(self, arrivals, acks, size))
+        if self._stream.error is not None:
+            log.error("the broker sent something unusable", error=str(self._stream.error))
+            self.close(self._stream.error.reason)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._transport = None
+        self.joined = False
+        self.closed.set()
+
+    def _control(self, packet: p.Packet) -> None:
+        match packet:
+            case p.ConnAck() if packet.reason:
+                log.error("the broker refuses the collector", reason=packet.reason, text=packet.text)
+                self.close()
+            case p.ConnAck():
+                self._connected(packet.session_present)
+                subscribe = p.Subscribe(1, ((self._filter, self._options()),))
+                self._write(encode(V5, subscribe))
+            case p.SubAck() if packet.reasons[0] >= Reason.UNSPECIFIED:
+                log.error(
+                    "the broker refuses the subscription", filter=self._filter, reason=packet.reasons[0]
+                )
+                self.close()
+            case p.SubAck():
+                self.joined = True
+            case p.Disconnect():
+                log.warning("the broker says goodbye", reason=packet.reason, text=packet.text)
+                self.close()
+
+    def _options(self) -> int:
+        # On a shared subscription retained messages are never sent and handling 1 is an error for some brokers.
+        return 1 if self._filter.startswith("$share/") else QOS_1_NEW_RETAINED
+
+    def _write(self, data: bytes) -> None:
+        if self._transport is not None and not self._transport.is_closing():
+            self._said = time.monotonic()
+            self._transport.write(data)
+
+    def release(self, acks: list[bytes]) -> None:
+        """Acknowledge on this connection; when it is gone the broker sends the messages again on the next one."""
+        if acks:
+            self._write(b"".join(acks))
+
+    def pause(self) -> None:
+        self._paused = True
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.pause_reading()
+
+    def resume(self) -> None:
+        self._paused = False
+        self._seen = time.monotonic()
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.resume_reading()
+
+    def tick(self) -> None:
+        """Keep the connection alive, or end it when the broker is silent; called now and then."""
+        now = time.monotonic()
+        if now - self._said > KEEP_ALIVE / 2:
+            self._write(PINGREQ)
+        if not self._paused and now - self._seen > KEEP_ALIVE * 1.5:
+            log.warning("the broker is silent, connecting anew")
+            self.close()
+
+    def close(self, reason: int = Reason.SUCCESS) -> None:
+        """Say goodbye; the session stays at the broker."""
+        if self._transport is not None and not self._transport.is_closing():
+            self._write(encode(V5, p.Disconnect(reason)))
+            self._transport.close()
