@@ -16,9 +16,10 @@ Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 
 
-def either(values: Bools, axis: int) -> Bools:
-    """Whether any along an axis is true."""
-    found: Bools = np.logical_or.reduce(values, axis=axis)
+def related(values: Bools, table: Floats) -> Bools:
+    """[n, b]: whether any a that is true in values [n, a] has a relation to b in table [a, b] (0 or 1). A product of
+    small whole numbers is exact, and several times quicker than a reduction over three axes."""
+    found: Bools = (values.astype(np.float64) @ table) > 0
     return found
 
 

@@ -98,7 +98,8 @@ class Engine:
     def step(self, block: Block, events: Sequence[Event] = (), resets: Sequence[Reset] = ()) -> Step:
         """Take the rows and fault events of some batches, and the resets known before them."""
         block = block.arrived()
-        slots = np.array([self._slot(device) for device in block.device.tolist()], np.int64)
+        devices, which = np.unique(block.device, return_inverse=True)
+        slots = np.array([self._slot(device) for device in devices.tolist()], np.int64)[which]
         by_event, by_reset = self._by_slot(events), self._by_slot(resets)
         newest = self.state.newest(Baseline.OWNER, "newest", slots).astype(np.int64)
         keep = timely(slots, block.ts, newest)
@@ -110,8 +111,8 @@ class Engine:
         for frame in frames:
             found += self._frame(block, frame, work)
         self.state.scatter(positions, work)
-        devices = [self._devices[slot] for slot in positions.tolist()]
-        return Step([(devices[finding.at], finding) for finding in found], devices, applied, late)
+        touched = [self._devices[slot] for slot in positions.tolist()]
+        return Step([(touched[finding.at], finding) for finding in found], touched, applied, late)
 
     def _by_slot(self, items: Sequence[AnItem]) -> dict[int, list[AnItem]]:
         by_slot: dict[int, list[AnItem]] = {}

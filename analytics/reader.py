@@ -112,7 +112,8 @@ class Reader:
         for one in np.unique(shape).tolist():
             rows = np.flatnonzero(shape == one)
             self._place(definition, one, rows, [found[row][5] for row in rows.tolist()], values, state)
-        place = np.array([order[one] for one in batch.tolist()], np.int64)
+        batches, which = np.unique(batch, return_inverse=True)
+        place = np.array([order[one] for one in batches.tolist()], np.int64)[which]
         return Block(place, device, ts, seq, batch, values, state)
 
     def _place(

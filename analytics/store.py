@@ -219,26 +219,30 @@ def open_resets(conn: Conn, devices: Iterable[int]) -> list[Reset]:
     """Known resets of some devices that have not taken effect."""
     found = conn.execute(
         """select reset_id, device_id, ts, component from analytics.known_reset
-           where not applied and device_id = any(%s) order by reset_id""",
+           where applied_xid is null and device_id = any(%s) order by reset_id""",
         (list(devices),),
     ).fetchall()
     return [Reset(number, device, microseconds(ts), component) for number, device, ts, component in found]
 
 
-def known_resets(conn: Conn, device: int) -> list[tuple[Position, Reset]]:
-    """All resets of a device with the position from which they were known."""
+def known_resets(conn: Conn, after: Position, device: int | None = None) -> list[tuple[Position, Reset]]:
+    """Resets (of one device) that had not taken effect at a position, with the position from which they were known."""
     found = conn.execute(
-        """select known_xid::text::bigint, known_batch, reset_id, device_id, ts, component
-           from analytics.known_reset where device_id = %s order by known_xid, known_batch, reset_id""",
-        (device,),
+        """select known_xid::text::bigint, known_batch, reset_id, device_id, ts, component from analytics.known_reset
+           where (%(device)s::int is null or device_id = %(device)s)
+             and (applied_xid is null or (applied_xid, applied_batch) > (%(x)s::text::xid8, %(b)s))
+           order by known_xid, known_batch, reset_id""",
+        {"device": device, "x": str(after.xid), "b": after.batch},
     ).fetchall()
     return [(Position(x, b), Reset(n, d, microseconds(ts), c)) for x, b, n, d, ts, c in found]
 
 
-def mark_applied(conn: Conn, resets: Iterable[Reset]) -> None:
-    """These resets have taken effect."""
+def mark_applied(conn: Conn, resets: Iterable[Reset], by: Position) -> None:
+    """These resets have taken effect by a position."""
     conn.execute(
-        "update analytics.known_reset set applied = true where reset_id = any(%s)", ([r.id for r in resets],)
+        """update analytics.known_reset set applied_xid = %s::text::xid8, applied_batch = %s
+           where reset_id = any(%s)""",
+        (str(by.xid), by.batch, [reset.id for reset in resets]),
     )
 
 
@@ -273,18 +277,20 @@ def telemetry_hash(conn: Conn, device: int, since: datetime, until: datetime, th
     return digest.hexdigest()
 
 
-def save_detections(conn: Conn, found: Sequence[tuple[int, Finding]], tuning_id: int | None) -> None:
+def save_detections(
+    conn: Conn, found: Sequence[tuple[int, Finding]], tuning_id: int | None, partition: int
+) -> None:
     """Append detections; one that is there already is left as it is."""
     for device, finding in found:
         since, until = moment(finding.since), moment(finding.ts)
         conn.execute(
             """insert into analytics.detection (device_id, ts, kind, rule, rule_version, failure_mode, severity, score,
-                   evidence, telemetry_from, telemetry_to, through_batch, telemetry_hash, tuning_id)
-               values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
+                   evidence, telemetry_from, telemetry_to, through_batch, telemetry_hash, tuning_id, partition)
+               values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
                on conflict (device_id, ts, kind, rule, failure_mode) do nothing""",
             (device, until, finding.kind, finding.rule, finding.version, finding.mode, finding.severity,
              finding.score, Jsonb(finding.evidence(), dumps=_dumps), since, until, finding.batch,
-             telemetry_hash(conn, device, since, until, finding.batch), tuning_id),
+             telemetry_hash(conn, device, since, until, finding.batch), tuning_id, partition),
         )  # fmt: skip
 
 

@@ -77,7 +77,7 @@ class Partition:
             self._step(conn, group)
             if new_day is not None:
                 day = new_day
-                self._learn_fleets(conn, Position(int(group[-1]["xid"]), group[-1]["id"]), day)
+                self._learn_fleets(conn, _position(group[-1]), day)
         for model, devices in self._dirty.items():
             states = {device: self._engines[model].dump(device) for device in sorted(devices)}
             store.save_states(conn, self._layouts[model], states)
@@ -110,9 +110,9 @@ class Partition:
             done = engine.step(block, its, store.open_resets(conn, devices))
             self._dirty.setdefault(model, set()).update(done.touched)
             if done.applied:
-                store.mark_applied(conn, done.applied)
+                store.mark_applied(conn, done.applied, _position(facts[-1]))
             if done.findings:
-                store.save_detections(conn, done.findings, self._tuning)
+                store.save_detections(conn, done.findings, self._tuning, self.partition)
                 _report(done.findings)
 
     def _learn_fleets(self, conn: Conn, at: Position, day: int) -> None:
@@ -127,6 +127,10 @@ class Partition:
             store.save_snapshots(
                 conn, self._layouts[model], at, {device: engine.dump(device) for device in due}
             )
+
+
+def _position(fact: Fact) -> Position:
+    return Position(int(fact["xid"]), fact["id"])
 
 
 def _report(findings: Sequence[tuple[int, Finding]]) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analytics.definitions import HOUR, Bools, Floats, Ints, either
+from analytics.definitions import HOUR, Bools, Floats, Ints, related
 from analytics.state import Field, Rows
 
 FIELDS = (
@@ -86,7 +86,6 @@ def close(state: Rows, at: int, modes: list[int], refractory: float) -> None:
     state["raised_limit"][at, modes] = refractory
 
 
-def frozen(state: Rows, symptom: Bools) -> Bools:
-    """[n, metric]: symptoms of modes that are suspected or open. `symptom` is [mode, metric]."""
-    watched = (state["onset"] > 0) | (state["open"] > 0)
-    return either(watched[:, :, None] & symptom, 1)
+def frozen(state: Rows, symptom: Floats) -> Bools:
+    """[n, metric]: symptoms of modes that are suspected or open. `symptom` is [mode, metric], 0 or 1."""
+    return related((state["onset"] > 0) | (state["open"] > 0), symptom)

@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from analytics.definitions import Bools, Definition, Floats, either
+from analytics.definitions import Bools, Definition, Floats, related
 from analytics.detectors import alarm
 from analytics.detectors.protocol import Detector, Driver, Finding, Outcome
 from analytics.features import SIGMA, Frame
@@ -74,6 +74,7 @@ class Shift(Detector):
         )
         self._symptom = self._weight > 0
         self._both = self._symptom & (self._sign == 0)
+        self._table, self._symptom_of = self._symptom.astype(float), self._symptom.T.astype(float)
         shared = self._symptom[:, None, :] & self._symptom[None, :, :]
         self._rivals = shared.any(axis=2) & ~np.eye(len(definition.modes), dtype=bool)
         # [mode, rival, metric]: what speaks for the mode and not for the rival
@@ -83,18 +84,18 @@ class Shift(Detector):
         """See `Detector`. What was not judged changes nothing; a repeated value lets the level fade."""
         judged = ~np.isnan(frame.z)
         if not judged.any():
-            return Outcome(freeze=alarm.frozen(state, self._symptom))
+            return Outcome(freeze=alarm.frozen(state, self._table))
         level = self._level(frame, judged, state)
         evidence = self._evidence(level, state)
         filtered, score = self._score(evidence, state)
-        live = either(judged[:, None, :] & self._symptom, 2)
+        live = related(judged, self._symptom_of)
         hours = np.where(live, (frame.hours[:, None, :] * self._symptom).max(axis=2), 0.0)
         verdict = alarm.judge(state, frame.ts, live, hours, score, self._rules)
         findings = self._clears(frame, verdict)
         for n in np.flatnonzero(verdict.raising.any(axis=1)):
             findings += self._raise(frame, int(n), verdict, evidence, state)
         self._learn(frame, judged, filtered, live, hours, state)
-        return Outcome(findings, alarm.frozen(state, self._symptom))
+        return Outcome(findings, alarm.frozen(state, self._table))
 
     def reset(self, state: Rows, at: int, modes: list[int]) -> None:
         """See `Detector`."""
@@ -141,7 +142,7 @@ class Shift(Detector):
     ) -> None:
         """Spreads follow their streams while nothing is suspected."""
         days = 24.0 * self.tuning.spread_days
-        calm = judged & ~alarm.frozen(state, self._symptom)
+        calm = judged & ~alarm.frozen(state, self._table)
         pace = np.where(calm, -np.expm1(-frame.hours / days), 0.0)
         state["spread"] += pace * (np.abs(state["fast"]) - state["spread"])
         calm = live & (state["onset"] == 0) & (state["open"] == 0)

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from analytics.definitions import Definition, Floats, either
+from analytics.definitions import Definition, Floats, related
 from analytics.detectors import alarm
 from analytics.detectors.protocol import Detector, Driver, Finding, Outcome
 from analytics.features import Frame
@@ -47,15 +47,16 @@ class Spike(Detector):
         )
         self._symptom, self._sign = definition.weight > 0, definition.sign
         self._both = self._symptom & (self._sign == 0)
+        self._table, self._symptom_of = self._symptom.astype(float), self._symptom.T.astype(float)
 
     def step(self, frame: Frame, state: Rows) -> Outcome:
         """See `Detector`."""
         judged = ~np.isnan(frame.z)
         if not judged.any():
-            return Outcome(freeze=alarm.frozen(state, self._symptom))
+            return Outcome(freeze=alarm.frozen(state, self._table))
         z = np.where(judged, frame.z, 0.0)[:, None, :]
         directed = np.where(self._both, np.abs(z), z * self._sign)
-        live = either(judged[:, None, :] & self._symptom, 2)
+        live = related(judged, self._symptom_of)
         hits = state["hits"].astype(np.int64)
         hits = (2 * hits + (directed >= self.tuning.z).any(axis=2)) & ((1 << self.tuning.window) - 1)
         np.copyto(state["hits"], hits, where=live)
@@ -71,7 +72,7 @@ class Spike(Detector):
             since = int(state["onset"][n, k]) or int(frame.ts[n])
             drivers = self._drivers(frame, int(n), directed[n, k])
             findings.append(self._finding(frame, int(n), int(k), "raise", since, verdict, drivers))
-        return Outcome(findings, alarm.frozen(state, self._symptom))
+        return Outcome(findings, alarm.frozen(state, self._table))
 
     def reset(self, state: Rows, at: int, modes: list[int]) -> None:
         """See `Detector`."""

@@ -17,6 +17,7 @@ create table analytics.detection (
     through_batch  bigint not null,             -- … as far as they had arrived by this batch, in the order (xid, id) …
     telemetry_hash text not null,               -- … and their hash, so that it can be recomputed
     tuning_id      int,                         -- tuning the rules had (null: the defaults)
+    partition      int not null,                -- whose fleet prior they used
     created_at     timestamptz not null default clock_timestamp(),
     unique (device_id, ts, kind, rule, failure_mode)
 );
@@ -48,9 +49,10 @@ create table analytics.known_reset (
     ts            timestamptz not null,
     known_xid     xid8 not null,                -- position in ingest.batch
     known_batch   bigint not null,
-    applied       boolean not null default false
+    applied_xid   xid8,                         -- position by which it had taken effect; null: it lies ahead
+    applied_batch bigint
 );
-create index on analytics.known_reset (device_id) where not applied;
+create index on analytics.known_reset (device_id) where applied_xid is null;
 
 -- Fixed limits of a device type ([[limit]] tables of its file).
 create table analytics.limit_rule (

@@ -1,0 +1,175 @@
+"""Recompute a detection from the stored rows: is it what those rows say, and are they still what they were?
+
+The device's state is taken from its last snapshot before the evidence begins (or from nothing), and all its rows
+from there on go through the same engine as live, with the tuning and the fleet priors that were used then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from analytics import store
+from analytics.block import Block
+from analytics.detectors.protocol import Finding
+from analytics.engine import Engine
+from analytics.fleet import Fleet
+from analytics.reader import Reader
+from analytics.store import Position, microseconds
+from kit.database import Conn, one
+from kit.errors import NotFound
+
+CLOSE = 1e-9  # relative difference of recomputed numbers that another machine's arithmetic may make
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """Whether a detection follows from the stored rows.
+
+    Attributes:
+        ok: the rows are those it rested on, and they give the same detection.
+        detection: as stored; `recomputed`: what the rows give now, None when they do not give it.
+        telemetry_hash: of the rows as they are now.
+        text_en, text_zh: the difference, or that there is none.
+    """
+
+    ok: bool
+    detection: dict[str, Any]
+    recomputed: dict[str, Any] | None
+    telemetry_hash: str
+    text_en: str
+    text_zh: str
+
+
+def explain(conn: Conn, detection_id: int) -> Explanation:
+    """Recompute a detection.
+
+    Raises:
+        NotFound: there is no such detection.
+    """
+    row = one(
+        conn,
+        """select d.*, device.uid, device.model, b.xid::text::bigint as batch_xid
+           from analytics.detection d join ingest.device device on device.id = d.device_id
+           join ingest.batch b on b.id = d.through_batch where d.id = %s""",
+        (detection_id,),
+    )
+    if row is None:
+        raise NotFound(f"There is no detection {detection_id}.")
+    hashed = store.telemetry_hash(
+        conn, row["device_id"], row["telemetry_from"], row["telemetry_to"], row["through_batch"]
+    )
+    found = _matching(_replay(conn, row), row)
+    recomputed = None if found is None else _as_row(found)
+    english, chinese = _difference(row, hashed, recomputed)
+    return Explanation(not english, row, recomputed, hashed, english or _SAME[0], chinese or _SAME[1])
+
+
+_SAME = ("The stored rows give this detection again.", "存储的数据重新得出同一检测结果。")
+
+
+def _difference(row: dict[str, Any], hashed: str, recomputed: dict[str, Any] | None) -> tuple[str, str]:
+    english, chinese = [], []
+    if hashed != row["telemetry_hash"]:
+        english.append("The stored rows it rests on are no longer what they were (their hash differs).")
+        chinese.append("其依据的存储数据已被更改（哈希值不同）。")
+    if recomputed is None:
+        english.append(
+            f"The stored rows do not lead to a {row['kind']} of {row['failure_mode']} at {row['ts']}."
+        )
+        chinese.append(f"存储的数据在 {row['ts']} 未得出 {row['failure_mode']} 的 {row['kind']}。")
+    else:
+        for name in [key for key in recomputed if not _same(row[key], recomputed[key])]:
+            english.append(f"{name} is recomputed as {recomputed[name]}, stored as {row[name]}.")
+            chinese.append(f"{name} 重新计算为 {recomputed[name]}，存储为 {row[name]}。")
+    return " ".join(english), "".join(chinese)
+
+
+def _same(stored: Any, recomputed: Any) -> bool:
+    if isinstance(stored, dict) and isinstance(recomputed, dict):
+        return stored.keys() == recomputed.keys() and all(_same(stored[k], recomputed[k]) for k in stored)
+    if isinstance(stored, list) and isinstance(recomputed, list):
+        return len(stored) == len(recomputed) and all(map(_same, stored, recomputed))
+    if isinstance(stored, float | int) and isinstance(recomputed, float | int):
+        return abs(stored - recomputed) <= CLOSE * max(abs(stored), abs(recomputed), 1.0)
+    return bool(stored == recomputed)
+
+
+def _as_row(finding: Finding) -> dict[str, Any]:
+    evidence = finding.evidence()
+    evidence["drivers"] = [asdict(driver) for driver in finding.drivers]
+    return {
+        "rule_version": finding.version,
+        "severity": finding.severity,
+        "score": finding.score,
+        "evidence": evidence,
+        "telemetry_from": store.moment(finding.since),
+    }
+
+
+def _matching(findings: Sequence[Finding], row: dict[str, Any]) -> Finding | None:
+    key = (microseconds(row["ts"]), row["kind"], row["rule"], row["failure_mode"])
+    return next((f for f in findings if (f.ts, f.kind, f.rule, f.mode) == key), None)
+
+
+def _replay(conn: Conn, row: dict[str, Any]) -> list[Finding]:
+    """What the device's rows give through the batch that decided."""
+    device, model = row["device_id"], row["model"]
+    definitions = store.definitions(conn)
+    _, rules = store.tuning(conn, row["tuning_id"]) if row["tuning_id"] is not None else (None, None)
+    engine = Engine(definitions[model], rules)
+    start = _restore(conn, engine, device, row["telemetry_from"])
+    through = Position(row["batch_xid"], row["through_batch"])
+    fleets = store.fleets(conn, row["partition"], model)
+    resets = store.known_resets(conn, start, device)
+    reader = Reader(definitions, store.state_metrics(conn))
+    blocks, events, batches = reader.device(conn, device, _pair(start), _pair(through))
+    block, its = blocks.get(model, engine.nothing()), events.get(model, [])
+    positions = [Position(xid, batch) for xid, batch in batches]
+    bounds = [at for at, _ in fleets] + [at for at, _ in resets]
+    found: list[Finding] = []
+    for first, end in _stretches(positions, bounds):
+        known = [state for at, state in fleets if at < positions[first]]
+        if known:
+            engine.baseline.fleet = Fleet.from_json(known[-1], engine.definition.axis("metric"))
+        pending = [reset for at, reset in resets if at < positions[first]]
+        done = engine.step(_between(block, first, end), [e for e in its if first <= e.order < end], pending)
+        resets = [(at, reset) for at, reset in resets if reset not in done.applied]
+        found += [finding for _, finding in done.findings]
+    return found
+
+
+def _restore(conn: Conn, engine: Engine, device: int, before: Any) -> Position:
+    """Load the last snapshot that knows nothing of the evidence; returns its position."""
+    snapshot = one(
+        conn,
+        """select s.xid::text::bigint as xid, s.batch_id, s.state, l.spec from analytics.snapshot s
+           join analytics.state_layout l on l.id = s.layout_id join ingest.batch b on b.id = s.batch_id
+           where s.device_id = %s and b.last_ts <= %s order by s.xid desc, s.batch_id desc limit 1""",
+        (device, before),
+    )
+    if snapshot is None:
+        return Position(0, 0)
+    engine.load(device, bytes(snapshot["state"]), snapshot["spec"])
+    return Position(snapshot["xid"], snapshot["batch_id"])
+
+
+def _stretches(positions: list[Position], bounds: list[Position]) -> list[tuple[int, int]]:
+    """Runs of batches (first, end) between which a fleet was learned or a reset became known."""
+    if not positions:
+        return []
+    cut = {0, len(positions)} | {sum(position <= bound for position in positions) for bound in bounds}
+    edges = sorted(cut)
+    return list(pairwise(edges))
+
+
+def _between(block: Block, first: int, end: int) -> Block:
+    return block.take(np.flatnonzero((block.order >= first) & (block.order < end)))
+
+
+def _pair(position: Position) -> tuple[int, int]:
+    return position.xid, position.batch
