@@ -233,13 +233,14 @@ class Pipeline:
         written = None
         try:
             conn = self._connection()
-            if arrivals:
-                written = self._store.write(conn, arrivals)
-            _apply(conn, effects)
-            conn.commit()
+            with conn.transaction():
+                if arrivals:
+                    written = self._store.write(conn, arrivals)
+                _apply(conn, effects)
         except BaseException:
             self._store.rolled_back()
-            self._roll_back()
+            if self._conn is not None and self._conn.broken:
+                self._drop()
             raise
         if written is not None:
             self._store.committed(written)
@@ -257,23 +258,12 @@ class Pipeline:
                 arrival.received_at,
             ),
         )  # fmt: skip
-        conn.commit()
         self.counts.buried += 1
 
     def _connection(self) -> Conn:
         if self._conn is None or self._conn.closed:
-            self._conn = connect(self._dsn, role=ROLE, application=f"{self._door}.writer")
+            self._conn = connect(self._dsn, role=ROLE, application=f"{self._door}.writer", autocommit=True)
         return self._conn
-
-    def _roll_back(self) -> None:
-        """Make the connection usable again, or forget it."""
-        try:
-            if self._conn is not None and not self._conn.broken:
-                self._conn.rollback()
-                return
-        except psycopg.Error as error:
-            log.debug("rollback failed", error=str(error).strip())
-        self._drop()
 
     def _drop(self) -> None:
         if self._conn is not None:
