@@ -9,7 +9,8 @@ from fsm_core.dispatch.draft import Draft
 from fsm_core.dispatch.model import Job, Problem, Reason, Technician
 
 CODES = ("provider", "skill", "parts", "calendar", "window", "overlap")
-"""In the order they are checked (`urgency`, when it could be had at a price, comes after all); a later one means that the job came closer to being planned."""
+"""In the order they are checked; a later one means that the job came closer to being planned. Another one,
+`urgency`, is given when the job could be had, but at too high a price."""
 
 PROVIDER = "provider:"
 """A routed order asks for the skill `provider:<id>`, which only that provider's technicians have."""

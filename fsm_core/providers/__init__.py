@@ -1,0 +1,1 @@
+"""Service providers: partner firms with engineers of their own."""
