@@ -110,7 +110,8 @@ def _part(part: PartWarranty) -> Coverage:
     day = part.until.date().isoformat()
     return Coverage(
         "parts", "warranty", FULL, "part_warranty", f"Part {part.sku} is under warranty until {day}",
-        f"配件 {part.sku} 保修至 {day}", {"sku": part.sku, "component": part.component, "until": part.until.isoformat()},
+        f"配件 {part.sku} 保修至 {day}",
+        {"sku": part.sku, "component": part.component, "until": part.until.isoformat()},
     )  # fmt: skip
 
 

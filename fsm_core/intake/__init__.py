@@ -1,1 +1,1 @@
-"""Requests that people make: one inbox for all channels."""
+"""Requests from people: desk, telephone, website, WeChat; each becomes an order once."""

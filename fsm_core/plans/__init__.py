@@ -1,1 +1,1 @@
-"""From a signal to a work order: episodes, suppression, repeat repairs."""
+"""From signal to order: episodes, suppression, condition-based orders; and maintenance plans."""

@@ -133,7 +133,7 @@ create table fsm.repair_code (
     code    text not null,
     name_en text not null,
     name_zh text not null,
-    misuse  boolean not null default false,    -- excludes warranty
+    misuse  boolean not null default false,    -- excludes every coverage
     primary key (kind, code)
 );
 

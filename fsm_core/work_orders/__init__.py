@@ -1,1 +1,1 @@
-"""Work orders and visits: the promise and the trips made to keep it."""
+"""Work orders and visits: their state machines, guards, event log."""

@@ -354,9 +354,9 @@ def detection(
     found: int = scalar(
         conn,
         """insert into analytics.detection (device_id, ts, kind, rule, rule_version, failure_mode, severity,
-               score, evidence, telemetry_from, telemetry_to, telemetry_hash)
+               score, evidence, telemetry_from, telemetry_to, through_batch, telemetry_hash, partition)
            values (%(device)s, %(at)s, %(kind)s, %(rule)s, 1, %(mode)s, %(severity)s, %(score)s, %(evidence)s,
-                   %(at)s, %(at)s, 'hash') returning id""",
+                   %(at)s, %(at)s, 0, 'hash', 0) returning id""",
         {
             "device": device_id, "at": at, "kind": kind, "rule": rule, "mode": failure_mode,
             "severity": severity, "score": score, "evidence": Jsonb(EVIDENCE if evidence is None else evidence),
