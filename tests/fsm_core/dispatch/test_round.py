@@ -171,7 +171,10 @@ def test_two_rounds_at_once_book_nobody_twice_and_no_part_twice(dsn: str, db: Co
     planned = [visit.order_id for each in results for visit in each.planned]
     assert len(planned) == len(set(planned))
     assert 0 < len(planned) <= 12  # twelve bearings there are
-    assert rows(db, "select * from fsm.stock_balance where physical and (on_hand < reserved or reserved < 0)") == []
+    assert (
+        rows(db, "select * from fsm.stock_balance where physical and (on_hand < reserved or reserved < 0)")
+        == []
+    )
     assert scalar(db, "select sum(reserved) from fsm.stock_balance") == len(planned)
     assert not rows(
         db,
