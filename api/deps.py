@@ -47,8 +47,20 @@ def _transaction(request: Request) -> Iterator[Conn]:
 Tx = Annotated[Conn, Depends(_transaction, scope="function")]
 
 
+FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
+
+
+def _is_form(request: Request) -> bool:
+    return request.headers.get("content-type", "").startswith(FORMS)
+
+
 async def _body_hash(request: Request) -> str:
-    return hashlib.sha256(await request.body()).hexdigest()
+    """Of what was sent; a form's body is read once only, so its fields stand for it."""
+    if _is_form(request):
+        content = repr([(name, str(value)) for name, value in (await request.form()).multi_items()]).encode()
+    else:
+        content = await request.body()
+    return hashlib.sha256(content).hexdigest()
 
 
 async def _form_csrf(request: Request) -> str | None:
@@ -56,8 +68,7 @@ async def _form_csrf(request: Request) -> str | None:
     if request.method in SAFE:
         return None
     given = request.headers.get(CSRF_HEADER)
-    kind = request.headers.get("content-type", "")
-    if given is None and kind.startswith(("application/x-www-form-urlencoded", "multipart/form-data")):
+    if given is None and _is_form(request):
         field = (await request.form()).get(CSRF_FIELD)
         given = field if isinstance(field, str) else None
     return given

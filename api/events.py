@@ -31,7 +31,7 @@ _NEW = """
     select e.id, e.order_id, o.number, o.state, o.customer_id, e.visit_id, e.action, e.to_state, e.at,
            array(select v.technician_id from fsm.visit v where v.order_id = o.id) as technicians,
            array(select t.provider_id from fsm.visit v join fsm.technician t on t.id = v.technician_id
-                 where v.order_id = o.id and t.provider_id is not null) as providers
+                 where v.order_id = o.id and t.provider_id is not null) || o.provider_id as providers
     from fsm.work_order_event e join fsm.work_order o on o.id = e.order_id
     where e.id > %s order by e.id
 """

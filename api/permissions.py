@@ -17,7 +17,7 @@ _OFFICE = frozenset({"admin", "manager", "dispatcher"})
 
 MAY: Final = {
     "orders.read": _ALL,  # each their own, see api.scope
-    "orders.open": _OFFICE | {"customer", "engineer"},
+    "orders.open": _OFFICE | {"customer"},
     "orders.act": _ALL - {"reliability", "customer"},
     "parts.use": _OFFICE | {"engineer"},
     "visits.read": _ALL - {"customer"},

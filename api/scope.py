@@ -12,14 +12,16 @@ from kit.errors import NotFound
 _ORDERS: dict[str, LiteralString] = {
     "engineer": """exists (select 1 from fsm.visit mine
                            where mine.order_id = o.id and mine.technician_id = %(my_technician)s)""",
-    "provider": """exists (select 1 from fsm.visit mine join fsm.technician his on his.id = mine.technician_id
-                           where mine.order_id = o.id and his.provider_id = %(my_provider)s)""",
+    "provider": """(o.provider_id = %(my_provider)s or exists (
+                        select 1 from fsm.visit mine join fsm.technician his on his.id = mine.technician_id
+                        where mine.order_id = o.id and his.provider_id = %(my_provider)s))""",
     "customer": "o.customer_id = %(my_customer)s",
 }
 _DEVICES: dict[str, LiteralString] = {
-    "provider": """exists (select 1 from fsm.work_order o join fsm.visit mine on mine.order_id = o.id
-                           join fsm.technician his on his.id = mine.technician_id
-                           where o.device_id = d.id and his.provider_id = %(my_provider)s)""",
+    "provider": """exists (select 1 from fsm.work_order o where o.device_id = d.id and (
+                        o.provider_id = %(my_provider)s or exists (
+                            select 1 from fsm.visit mine join fsm.technician his on his.id = mine.technician_id
+                            where mine.order_id = o.id and his.provider_id = %(my_provider)s)))""",
     "customer": "s.customer_id = %(my_customer)s",
 }
 _VISITS: dict[str, LiteralString] = {

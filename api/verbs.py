@@ -5,7 +5,7 @@ The REST routes and the console's forms both come here, so that they cannot diff
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 
@@ -29,6 +29,7 @@ class Given:
     reason: str | None = None
     version: int | None = None
     position: tuple[float, float] | None = None
+    qr_token: str | None = None
 
 
 def move_order(call: Call, order_id: int, action: str, given: Given) -> None:
@@ -43,11 +44,11 @@ def move_order(call: Call, order_id: int, action: str, given: Given) -> None:
 
 
 def move_visit(call: Call, visit_id: int, action: str, given: Given) -> int:
-    """confirm, decline, travel, check_in, start, pause, resume, finish, incomplete, withdraw; returns the order's id."""
+    """One of VISIT_MOVES; returns the order's id. Who leaves takes along what is reserved in a warehouse."""
     order_id = scope.visit(call.conn, call.user, visit_id)
     if action not in VISIT_MOVES:
         raise Invalid(f"{action!r} is no action of a visit; it is one of {', '.join(VISIT_MOVES)}")
-    work_orders.move_visit(
+    moved = work_orders.move_visit(
         call.conn,
         visit_id,
         action,
@@ -56,7 +57,11 @@ def move_visit(call: Call, visit_id: int, action: str, given: Given) -> int:
         reason=given.reason,
         version=given.version,
         position=given.position,
+        qr_token=given.qr_token,
     )
+    if action == "travel":
+        packer = replace(call.actor, role="system")  # the reservation was approved with the visit
+        parts.issue(call.conn, order_id, moved.technician_id, packer, call.at)
     return order_id
 
 

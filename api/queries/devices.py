@@ -127,8 +127,8 @@ def run_hours_days(conn: Conn, device_id: int, days: int = 30) -> list[dict[str,
     """Hours run per UTC day, oldest first."""
     return rows(
         conn,
-        """select day, hours from ingest.run_hours_day where device_id = %s and day > (kit.now() at time zone 'UTC')::date - %s
-           order by day""",
+        """select day, hours from ingest.run_hours_day
+           where device_id = %s and day > (kit.now() at time zone 'UTC')::date - %s order by day""",
         (device_id, days),
     )
 

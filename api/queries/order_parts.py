@@ -116,7 +116,9 @@ def journal(conn: Conn, order_id: int) -> list[dict[str, Any]]:
         conn,
         """select e.id as entry_id, e.kind, e.occurred_at, l.position, l.account, a.name_en, a.name_zh,
                   l.amount, l.currency, l.text
-           from fsm.journal_entry e join fsm.journal_line l on l.entry_id = e.id join fsm.account a on a.code = l.account
+           from fsm.journal_entry e
+           join fsm.journal_line l on l.entry_id = e.id
+           join fsm.account a on a.code = l.account
            where e.order_id = %s order by e.id, l.position""",
         (order_id,),
     )

@@ -135,7 +135,8 @@ def order(conn: Conn, user: User, order_id: int) -> dict[str, Any]:
     """
     found = one(
         conn,
-        f"""{_ROW}, o.device_id, o.description, o.cause_code, o.remedy_code, o.note, o.solution_id,
+        f"""{_ROW}, o.device_id, o.description, o.description_zh, o.provider_id, o.cause_code, o.remedy_code,
+                   o.note, o.solution_id,
                    y.name_en as type_en, y.name_zh as type_zh, y.needs_signature, y.needs_codes, y.needs_checklist,
                    m.name_en as failure_en, m.name_zh as failure_zh, c.currency,
                    sol.name_en as solution_en, sol.name_zh as solution_zh, r.number as repeat_number,

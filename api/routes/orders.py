@@ -19,6 +19,7 @@ from api.schemas.orders import (
     Act,
     Codes,
     NewOrder,
+    Opened,
     OrderDetail,
     OrderRow,
     ReturnOld,
@@ -71,10 +72,15 @@ def listing(
     return {"items": items, "next": following}
 
 
-@router.post("", response_model=OrderDetail, status_code=201, dependencies=[Depends(require("orders.open"))])
+@router.post("", response_model=Opened, status_code=201, dependencies=[Depends(require("orders.open"))])
 def open_order(body: NewOrder, call: CallDep) -> Any:
     """Take in a request; the SLA clocks start now."""
-    return once(call, lambda: order_detail(call.conn, call.user, intake.open_order(call, body)), status=201)
+
+    def act() -> dict[str, Any]:
+        taken = intake.take_in(call, body)
+        return order_detail(call.conn, call.user, taken.order.id) | {"duplicates": taken.duplicates}
+
+    return once(call, act, status=201)
 
 
 @router.get("/{order_id}", response_model=OrderDetail)
@@ -143,7 +149,7 @@ def checklist(order_id: int, position: int, body: Tick, call: CallDep) -> Any:
 @router.post("/{order_id}/{action}", response_model=OrderDetail, dependencies=ACTING)
 def move(order_id: int, action: OrderAction, call: CallDep, body: Act | None = None) -> Any:
     """Move an order. `hold`, `cancel` and `reopen` need a reason."""
-    given = body or Act(reason=None, version=None, latitude=None, longitude=None)
+    given = body or Act.model_validate({})
 
     def act() -> dict[str, Any]:
         verbs.move_order(call, order_id, str(action), verbs.Given(given.reason, given.version))

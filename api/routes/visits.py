@@ -69,7 +69,7 @@ def consume(visit_id: int, body: Consume, call: CallDep) -> Any:
 @router.post("/{visit_id}/{action}", response_model=OrderDetail, dependencies=ACTING)
 def move(visit_id: int, action: VisitAction, call: CallDep, body: Act | None = None) -> Any:
     """Move a visit; a check-in carries the position where it is known."""
-    given = body or Act(reason=None, version=None, latitude=None, longitude=None)
+    given = body or Act.model_validate({})
 
     def act() -> dict[str, Any]:
         order_id = verbs.move_visit(call, visit_id, str(action), _given(given))
@@ -84,4 +84,4 @@ def _given(body: Act) -> verbs.Given:
     position = None
     if body.latitude is not None and body.longitude is not None:
         position = (body.latitude, body.longitude)
-    return verbs.Given(body.reason, body.version, position)
+    return verbs.Given(body.reason, body.version, position, body.qr_token)

@@ -185,5 +185,5 @@ class UnknownDevice(Row):
 class Chosen(Shape):
     """Dead letters by id or by reason."""
 
-    ids: list[int] = []
+    ids: list[int] = Field(default_factory=list)
     reason: str | None = None

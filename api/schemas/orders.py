@@ -51,6 +51,8 @@ class Order(OrderRow):
     device_id: int | None
     site_id: int
     description: str
+    description_zh: str
+    provider_id: int | None
     cause_code: str | None
     remedy_code: str | None
     note: str
@@ -292,6 +294,23 @@ class OrderDetail(Row):
     actions: list[str] = Field(description="moves of the order you may make now")
 
 
+class Duplicate(Row):
+    """An open order that may be about the same trouble."""
+
+    id: int
+    number: str
+    state: str
+    title_en: str
+    title_zh: str
+    because: str
+
+
+class Opened(OrderDetail):
+    """The new order, and what may be its double: proposed, not merged."""
+
+    duplicates: list[Duplicate]
+
+
 class Act(Shape):
     """What comes with a move."""
 
@@ -299,6 +318,7 @@ class Act(Shape):
     version: int | None = Field(None, description="the version you saw; an older one is refused with 409")
     latitude: float | None = Field(None, ge=-90, le=90)
     longitude: float | None = Field(None, ge=-180, le=180)
+    qr_token: str | None = Field(None, description="check-in by the device's QR code instead of the position")
 
 
 class Assign(Shape):
@@ -352,7 +372,7 @@ class NewOrder(Shape):
     device_uid: str | None = Field(None, description="null: explicitly no device; then `site_id` is needed")
     site_id: int | None = None
     failure_mode: str | None = None
-    priority: int = Field(3, ge=1, le=4)
+    priority: int | None = Field(None, ge=1, le=4, description="default: by the failure mode or the kind")
     title: str = Field(min_length=3, max_length=200)
     description: str = Field("", max_length=4000)
     fault_at: datetime | None = Field(None, description="when it began; default: now")

@@ -1,0 +1,57 @@
+// Forms are sent by fetch: a refusal is said beside the button, and a repeated click has one effect.
+
+export function enhanceForms(root) {
+  for (const form of root.querySelectorAll("form[data-act]")) {
+    form.addEventListener("submit", (event) => {
+      event.preventDefault();
+      send(form, event.submitter);
+    });
+  }
+  for (const button of root.querySelectorAll("[data-fill]")) {
+    button.addEventListener("click", () => fill(button));
+  }
+  for (const field of root.querySelectorAll("[data-autosubmit]")) {
+    field.addEventListener("change", () => field.form.requestSubmit());
+  }
+}
+
+async function send(form, button) {
+  if (form.dataset.busy) return;
+  form.dataset.busy = "1";
+  form.dataset.key ??= crypto.randomUUID();
+  if (button) button.disabled = true;
+  try {
+    const answer = await fetch(form.action, {
+      method: "POST",
+      body: new URLSearchParams(new FormData(form)),
+      headers: { Accept: "application/json", "Idempotency-Key": form.dataset.key },
+    });
+    if (answer.ok) return location.assign(answer.redirected ? answer.url : location.href);
+    const problem = await answer.json().catch(() => ({}));
+    delete form.dataset.key; // refused: nothing was stored, the next try is a new one
+    complain(form, problem.message ?? answer.statusText);
+  } catch (error) {
+    complain(form, String(error.message ?? error)); // the key is kept: a repeat is safe
+  } finally {
+    delete form.dataset.busy;
+    if (button) button.disabled = false;
+  }
+}
+
+function complain(form, text) {
+  let place = form.querySelector(".problem");
+  if (!place) {
+    place = document.createElement("p");
+    place.className = "problem";
+    place.setAttribute("role", "alert");
+    form.append(place);
+  }
+  place.textContent = text;
+}
+
+function fill(button) {
+  const form = document.querySelector(button.dataset.fill);
+  form.elements.login.value = button.dataset.login;
+  form.elements.password.value = button.dataset.password;
+  form.requestSubmit();
+}
