@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
@@ -35,6 +36,7 @@ from simulators.replay.sender import (
     Where,
     connected,
     difference,
+    heard,
     refused,
     stored,
 )
@@ -109,6 +111,7 @@ def replay(
             row[0]
             for row in conn.execute("select id from ingest.device where uid = any(%s)", (list(tokens),))
         ]
+        heard(conn)
         before, had = refused(conn), stored(conn, ids)
         delivery, told = asyncio.run(_play(conn, data, where, tokens, progress))
         if settle is not None:
@@ -143,6 +146,7 @@ class Data:
         self.end = end or _aware(last) + KNOWN_AFTER + timedelta(hours=1)
         low, high = (at.replace(tzinfo=None) - KNOWN_AFTER for at in (self.start, self.end))
         keep = pc.and_(pc.greater_equal(table["datetime"], low), pc.less(table["datetime"], high))
+        keep = pc.and_(keep, pc.is_in(table["machineID"], pa.array(sorted(self.machines), pa.int16())))
         self._table = table.filter(keep).sort_by([("datetime", "ascending"), ("machineID", "ascending")])
 
     def _csv(self, name: str) -> Iterator[dict[str, str]]:
@@ -165,7 +169,6 @@ class Data:
         facts += [
             (_aware(row.pop("datetime")) + KNOWN_AFTER, 2, row.pop("machineID"), tuple(row.values()))
             for row in self._table.to_pylist()
-            if row["machineID"] in self.machines
         ]
         facts.sort(key=lambda fact: fact[:3])
         for at, group in groupby(facts, key=lambda fact: fact[0]):

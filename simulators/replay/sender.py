@@ -137,6 +137,16 @@ async def connected(where: Where, tokens: dict[str, str]) -> AsyncIterator[Sende
         sender.delivery.seconds = time.monotonic() - began
 
 
+def heard(conn: Conn, *, seconds: float = 5.0) -> None:
+    """Wait until the end point has surely seen a change of the clock: two of its beats later. Returns at the
+    latest after `seconds`, when it runs elsewhere or not at all; the connection will tell."""
+    beats: set[object] = set()
+    end = time.monotonic() + seconds
+    while len(beats) < 3 and time.monotonic() < end:
+        beats.add(scalar(conn, "select beat_at from kit.process where name = 'endpoint'"))
+        time.sleep(0.05)
+
+
 def stored(conn: Conn, device_ids: list[int]) -> int:
     """Telemetry rows and fault events of some devices."""
     found: int = scalar(
