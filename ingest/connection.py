@@ -26,7 +26,7 @@ CONNECT_SECONDS = 10.0
 CONNECT_BYTE = 0x10
 
 
-class Connection(asyncio.Protocol):
+class Connection(asyncio.BufferedProtocol):
     """Everything here runs on the end point's loop.
 
     Attributes:
@@ -59,7 +59,13 @@ class Connection(asyncio.Protocol):
         self._transport = transport
         self.server.arrived(self)
 
-    def data_received(self, data: bytes) -> None:
+    def get_buffer(self, sizehint: int) -> memoryview:
+        # One for all connections: it is filled and emptied within one step of the loop. Its size is the most that
+        # a read can bring, and so the most by which the buffer can pass its high-water mark.
+        return self.server.incoming
+
+    def buffer_updated(self, nbytes: int) -> None:
+        data = bytes(self.server.incoming[:nbytes])
         self.seen = time.monotonic()
         if self._connect is None and data[0] != CONNECT_BYTE and not self.stream.waiting:
             self._hang_up()  # no MQTT client begins like this: do not wait for the rest

@@ -21,7 +21,7 @@ from ingest.connection import Connection
 from ingest.doorkeeper import Doorkeeper
 from ingest.greeting import Terms
 from ingest.mqtt.packets import Reason, Will
-from ingest.pipeline import ROLE, Chunk, Pipeline
+from ingest.pipeline import READ_BYTES, ROLE, Chunk, Pipeline
 from ingest.presence import Presence
 from ingest.pulse import Pulse
 from ingest.store import Store
@@ -55,6 +55,7 @@ class Endpoint:
             settings.endpoint.max_packet_bytes,
         )
         self.presence = Presence(self.prefix, self.submit)
+        self.incoming = memoryview(bytearray(READ_BYTES))
         self.paused = self._stopping = False
         self.refused = self.malformed = self.turned_away = self.received = self.acked = 0
         self.port = settings.endpoint.port

@@ -11,7 +11,7 @@ from ingest.mqtt import packets as p
 from ingest.mqtt.encode import PINGREQ, encode
 from ingest.mqtt.packets import V5, Reason
 from ingest.mqtt.stream import Stream
-from ingest.pipeline import Chunk
+from ingest.pipeline import READ_BYTES, Chunk
 from ingest.pulse import Pulse
 from kit import logs
 
@@ -24,7 +24,7 @@ MAX_PACKET = 4 << 20
 QOS_1_NEW_RETAINED = 0x11
 
 
-class Link(asyncio.Protocol):
+class Link(asyncio.BufferedProtocol):
     """Lives from `connection_made` to `closed`.
 
     Attributes:
@@ -49,13 +49,18 @@ class Link(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._seen = self._said = time.monotonic()
         self._paused = False
+        self._incoming = memoryview(bytearray(READ_BYTES))
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
         self._write(encode(V5, self._hello))
 
-    def data_received(self, data: bytes) -> None:
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return self._incoming
+
+    def buffer_updated(self, nbytes: int) -> None:
+        data = bytes(self._incoming[:nbytes])
         self._seen = time.monotonic()
         arrivals: list[Arrival] = []
         acks: list[bytes] = []

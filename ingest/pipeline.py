@@ -26,6 +26,7 @@ log = logs.get(__name__)
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.05, 5.0
 ROLE = "meantime_ingest"
+READ_BYTES = 65_536
 
 
 class Store(Protocol):

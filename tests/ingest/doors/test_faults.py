@@ -19,7 +19,7 @@ from ingest.buffer import Buffer
 from ingest.message import Arrival
 from ingest.mqtt import packets as p
 from ingest.mqtt.packets import V5, V311
-from ingest.pipeline import Chunk, Pipeline
+from ingest.pipeline import READ_BYTES, Chunk, Pipeline
 from ingest.store import Store
 from kit.clock import now
 from kit.database import Conn, connect, rows, scalar
@@ -129,7 +129,7 @@ def test_a_locked_table_stops_the_reading_and_the_buffer_stays_bounded(
             message = p.Publish("meantime/p-2/telemetry", reading(1), 1, False, b"\0\1")
             _fill(flood, message)
             until(lambda: detail()["paused"])
-            assert detail()["buffer_peak"] <= 500 + 65536 // len(message.payload)
+            assert detail()["buffer_peak"] <= 500 + READ_BYTES // len(message.payload)
             until(lambda: detail()["lag_ms"] > 100)
         flood.socket.close()
         until(lambda: not detail()["paused"])
