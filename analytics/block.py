@@ -99,21 +99,21 @@ def timely(slots: Ints, ts: Ints, newest: Ints) -> Ints:
 
     Args:
         slots, ts: [n], rows in order of arrival.
-        newest: [slot], newest event time processed of each slot.
+        newest: [n], newest event time processed of each row's device.
     """
     by_slot = np.argsort(slots, kind="stable")
-    slot, time = slots[by_slot], ts[by_slot]
+    slot, time, before = slots[by_slot], ts[by_slot], newest[by_slot]
     if not len(slot):
         return by_slot
     # A running maximum per device in one pass: each device gets its own range of numbers.
     _, group = np.unique(slot, return_inverse=True)
-    low = int(min(time.min(), newest[slot].min()))
-    span = int(max(time.max(), newest[slot].max())) - low + 1
+    low = int(min(time.min(), before.min()))
+    span = int(max(time.max(), before.max())) - low + 1
     if span * (int(group[-1]) + 1) > _FAR:  # centuries of event time in one block: take the slow road
         ahead = np.concatenate([np.maximum.accumulate(time[group == g]) for g in range(int(group[-1]) + 1)])
     else:
         ahead = np.maximum.accumulate(time - low + group * span) - group * span + low
-    return by_slot[(time >= ahead) & (time >= newest[slot])]
+    return by_slot[(time >= ahead) & (time >= before)]
 
 
 def cuts(

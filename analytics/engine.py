@@ -106,6 +106,8 @@ class Engine:
         late = len(block) - len(keep)
         block, slots = block.take(keep), slots[keep]
         positions, frames, applied = cuts(slots, block.order, block.ts, by_event, by_reset)
+        if not len(positions):
+            return Step([], [], [], late)
         work = self.state.gather(positions)
         found: list[Finding] = []
         for frame in frames:

@@ -56,6 +56,7 @@ class Frame:
         values: [n, metric]; NaN where missing, impossible or stuck.
         expected, spread: [n, metric].
         z: [n, metric] (value - expected) / spread; NaN where it must not speak for a fault.
+        moved: [n, metric] the value is not just the last one again.
     """
 
     ts: Ints
@@ -67,6 +68,7 @@ class Frame:
     expected: Floats
     spread: Floats
     z: Floats
+    moved: Bools
 
     def __len__(self) -> int:
         return len(self.ts)
@@ -111,7 +113,7 @@ class Baseline:
         expected = cell[:, MEAN] + self._season(ts, state)
         spread, ready = self._spread(ts, cell, state["first"][at], at[1])
         z = np.where(ready & usable[:, None] & moved, (values - expected) / spread, np.nan)
-        return Frame(ts, batch, regime, usable, hours, values, expected, spread, z)
+        return Frame(ts, batch, regime, usable, hours, values, expected, spread, z, moved)
 
     def _regime(self, ts: Ints, sent: Floats, state: Rows) -> tuple[Ints, Bools]:
         before, newest, cadence = state["regime"], state["newest"], state["cadence"]

@@ -48,7 +48,7 @@ class Limits(Detector):
         if not self._limits:
             return Outcome()
         each = 1.0 + 0.5 * self._side * (frame.values[:, self._metric] - self._value) / self._band
-        known = ~np.isnan(each) & frame.usable[:, None]
+        known = frame.moved[:, self._metric] & frame.usable[:, None]  # a stuck sensor passes no limit
         each = np.where(known, np.clip(each, -8.0, 9.0), -9.0)
         score, live = np.full(state["open"].shape, -9.0), np.zeros(state["open"].shape, bool)
         hours = np.zeros(state["open"].shape)

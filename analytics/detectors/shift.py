@@ -83,9 +83,10 @@ class Shift(Detector):
     def step(self, frame: Frame, state: Rows) -> Outcome:
         """See `Detector`. What was not judged changes nothing; a repeated value lets the level fade."""
         judged = ~np.isnan(frame.z)
-        if not judged.any():
+        span = np.where(judged | ~frame.moved, frame.hours, 0.0)
+        if not judged.any() and not span.any():
             return Outcome(freeze=alarm.frozen(state, self._table))
-        level = self._level(frame, judged, state)
+        level = self._level(frame, judged, span, state)
         evidence = self._evidence(level, state)
         filtered, score = self._score(evidence, state)
         live = related(judged, self._symptom_of)
@@ -104,9 +105,9 @@ class Shift(Detector):
             state[name][at, metrics] = 0.0
         alarm.close(state, at, modes, self.tuning.refractory)
 
-    def _level(self, frame: Frame, judged: Bools, state: Rows) -> Floats:
+    def _level(self, frame: Frame, judged: Bools, hours: Floats, state: Rows) -> Floats:
         """[n, metric] smoothed z in units of its own spread; moves the cumulative sums."""
-        tuning, hours = self.tuning, frame.hours
+        tuning = self.tuning
         z = np.where(judged, np.clip(frame.z, -tuning.clip, tuning.clip), 0.0)
         fast = state["fast"]
         fast -= np.expm1(-hours / tuning.mean_hours) * (z - fast)

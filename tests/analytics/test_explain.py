@@ -17,11 +17,11 @@ from tests.analytics.machines import START, VIBRATION, Fault
 
 @pytest.fixture
 def found(db: Conn) -> Conn:
-    """A pump whose bearing fails on the fourteenth day, among five healthy ones; a repair that was reported late."""
+    """A pump whose bearing fails on the tenth day, among five healthy ones; a repair that was reported late."""
     devices = stored.prepare(db, 6)
-    faults = (Fault(devices[2], VIBRATION, 13, 2, 5.0),)
+    faults = (Fault(devices[2], VIBRATION, 9, 2, 5.0),)
     followers = worker.followers(Settings())
-    for day in range(17):
+    for day in range(12):
         code = [(devices[0], moment(START + day * DAY + 90), "E101", True)] if day == 3 else []
         stored.write(
             db, machines.rows(devices, machines.times(1, first_day=day), faults=faults, seed=day), code
@@ -75,7 +75,7 @@ def test_what_is_not_there_is_not_explained(db: Conn) -> None:
 
 
 def test_a_backtest_with_the_rules_in_force_changes_nothing(found: Conn) -> None:
-    report = backtest.run(found, moment(START), moment(START + 17 * DAY), None)
+    report = backtest.run(found, moment(START), moment(START + 12 * DAY), None)
     stored_raises = {
         row[:2] for row in found.execute("select device_id, ts from analytics.detection where kind = 'raise'")
     }
@@ -91,12 +91,12 @@ def test_a_backtest_says_what_other_rules_would_have_raised(found: Conn) -> None
         "spike": {"off": True},
         "fault_code": {"at_once": 1},
     }
-    report = backtest.run(found, moment(START), moment(START + 17 * DAY), rules)
+    report = backtest.run(found, moment(START), moment(START + 12 * DAY), rules)
     assert {raised.failure_mode for raised in report.vanish} == {"bearing_wear"}
     assert not report.changed
-    more = backtest.run(found, moment(START + 8 * DAY), moment(START + 17 * DAY), {"shift": {"limit": 2.0}})
+    more = backtest.run(found, moment(START + 7 * DAY), moment(START + 12 * DAY), {"shift": {"limit": 2.0}})
     assert len(more.changed) > len(more.live)
-    assert all(raised.ts >= moment(START + 8 * DAY) for raised in more.changed)
+    assert all(raised.ts >= moment(START + 7 * DAY) for raised in more.changed)
 
 
 def test_a_backtest_refuses_what_makes_no_sense(db: Conn) -> None:
