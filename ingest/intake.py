@@ -141,7 +141,13 @@ class Intake:
                 values = message.values
                 layout = route.layouts.get(tuple(values))
                 given = message.ts
-                ts = given * 1000 if type(given) is int else -1
+                ts = (
+                    given * 1000
+                    if type(given) is int
+                    else received
+                    if given is None
+                    else payload.micros(given)
+                )
                 if layout is not None and low <= ts <= high:
                     group = groups.get(layout) or groups.setdefault(layout, Group(layout))
                     group.add(route.device_id, ts, message.seq, received, values)

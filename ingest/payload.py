@@ -47,14 +47,11 @@ def quick(payload: bytes) -> Telemetry | None:
     except (msgspec.DecodeError, UnicodeError, RecursionError):
         return None
     quotes = 2 + 2 * len(message.values) + _TS_QUOTES[type(message.ts)] + (message.seq is not None) * 2
-    if (
-        payload.count(b'"') != quotes
-        or not message.values
-        or (message.seq or 0) < 0
-        or len(payload) > MAX_BYTES
-    ):
+    if payload.count(b'"') != quotes or not message.values or len(payload) > MAX_BYTES:
         return None
-    return message
+    if message.seq is not None and not 0 <= message.seq <= _MAX_SEQ:
+        return None
+    return None if type(message.ts) is datetime and message.ts.tzinfo is None else message
 
 
 def micros(ts: Any) -> int:

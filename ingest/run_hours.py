@@ -89,9 +89,9 @@ def recount(conn: Conn, device_id: int, since: datetime) -> None:
 def recount_dirty(conn: Conn, limit: int = 200) -> int:
     """Count again the devices that late data asks for; returns how many. In the caller's transaction."""
     marks = conn.execute(
-        """with some as (select distinct device_id from ingest.run_hours_dirty order by device_id limit %s),
-                gone as (delete from ingest.run_hours_dirty d using some
-                         where d.device_id = some.device_id returning d.*)
+        """with marked as (select distinct device_id from ingest.run_hours_dirty order by device_id limit %s),
+                gone as (delete from ingest.run_hours_dirty d using marked
+                         where d.device_id = marked.device_id returning d.*)
            select device_id, min(since) from gone group by device_id order by device_id""",
         (limit,),
     ).fetchall()
