@@ -37,7 +37,7 @@ def options(draft: Draft, job: Job, technicians: Iterable[Technician] | None = N
     for technician in draft.problem.technicians if technicians is None else technicians:
         insertion = draft.cheapest(job, [technician])
         stop = None if insertion is None else insertion.stop(job.id)
-        reason = None if insertion else reasons.of_technician(draft, technician, job)
+        reason = None if insertion else reasons.against(draft, technician, job)
         found.append(Option(technician, insertion, stop, reason))
     return sorted(found, key=lambda option: option.rank)
 

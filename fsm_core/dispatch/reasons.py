@@ -20,12 +20,15 @@ def of_job(draft: Draft, job: Job) -> Reason:
     """Why nobody can take the job besides what the draft holds: the reason of whoever comes closest."""
     if job.ready_from is None:
         return _not_ready(job)
-    found = [of_technician(draft, technician, job) for technician in draft.problem.technicians]
-    if not found:
+    if not draft.problem.technicians:
         return Reason("calendar", "There is no technician", "没有工程师")
-    if None in found:
+    if draft.cheapest(job) is not None:
         return Reason("urgency", "Taking it would delay more urgent orders", "承接此单将延误更紧急的工单")
-    known = [reason for reason in found if reason is not None]
+    known: list[Reason] = []
+    for technician in draft.problem.technicians:
+        known.append(against(draft, technician, job))
+        if known[-1].code == CODES[-1]:
+            break
     code = max((reason.code for reason in known), key=CODES.index)
     detail = next(reason.detail for reason in known if reason.code == code)
     return _for_all(job, code, dict(detail))
@@ -33,6 +36,13 @@ def of_job(draft: Draft, job: Job) -> Reason:
 
 def of_technician(draft: Draft, technician: Technician, job: Job) -> Reason | None:
     """Why this technician cannot take the job besides what the draft holds; None when he can."""
+    if draft.cheapest(job, [technician]) is not None:
+        return None
+    return against(draft, technician, job)
+
+
+def against(draft: Draft, technician: Technician, job: Job) -> Reason:
+    """The first rule that stands against a technician who cannot."""
     if job.ready_from is None:
         return _not_ready(job)
     lacking = sorted(missing_skills(technician, job))
@@ -43,8 +53,6 @@ def of_technician(draft: Draft, technician: Technician, job: Job) -> Reason | No
         return Reason("skill", f"Has not the skill: {text}", f"缺少技能：{text}", {"skills": lacking})
     if short := missing_parts(draft.problem, technician, job):
         return _short(short)
-    if draft.cheapest(job, [technician]) is not None:
-        return None
     return _time(draft, technician, job)
 
 

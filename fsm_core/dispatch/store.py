@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, LiteralString
 
 from psycopg.rows import class_row
 
 from kit.database import Conn, one, rows
 
-_OPEN = "('planned', 'confirmed', 'traveling', 'on_site', 'working', 'paused')"
+NEWS: LiteralString = """action in ('accept', 'priority', 'route', 'reopen', 'release', 'cancel', 'decline', 'withdraw',
+    'incomplete', 'finish')"""
+"""Events after which an order may be planned that could not be before."""
+_OPEN: LiteralString = "('planned', 'confirmed', 'traveling', 'on_site', 'working', 'paused')"
 
 
 @dataclass(frozen=True)
@@ -122,7 +125,9 @@ def pulse(conn: Conn) -> dict[str, Any]:
         conn,
         """select exists (select from fsm.work_order where state = 'accepted') as waiting,
                   exists (select from fsm.work_order where state = 'accepted' and priority = 1) as urgent,
-                  (select max(id) from fsm.work_order_event) as event,
+                  (select max(id) from fsm.work_order_event where """
+        + NEWS
+        + """) as event,
                   (select max(id) from fsm.stock_move) as move,
                   (select count(*) from fsm.absence) as absences,
                   (select count(*) from fsm.technician where active) as technicians""",

@@ -67,6 +67,6 @@ def make_worker(dsn: str, settings: Settings) -> Worker:
         "dispatch",
         dsn,
         "meantime_fsm",
-        followers=[Follower("dispatch", "fsm.work_order_event", dispatcher.wake, limit=5000)],
+        followers=[Follower("dispatch", "fsm.work_order_event", dispatcher.wake, 5000, store.NEWS)],
         jobs=[Job("round", _LOOK_SECONDS, dispatcher.run)],
     )
