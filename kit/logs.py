@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import structlog
 
@@ -28,7 +30,6 @@ def configure(settings: Settings, process: str) -> None:
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-        cache_logger_on_first_use=True,
     )
     structlog.contextvars.bind_contextvars(process=process)
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(name)s %(message)s")
@@ -38,3 +39,14 @@ def get(name: str) -> structlog.typing.FilteringBoundLogger:
     """A logger that carries the name of its subject."""
     logger: structlog.typing.FilteringBoundLogger = structlog.get_logger(subject=name)
     return logger
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Warnings and errors only: for bulk work whose single steps interest nobody."""
+    before = structlog.get_config()["wrapper_class"]
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
+    try:
+        yield
+    finally:
+        structlog.configure(wrapper_class=before)

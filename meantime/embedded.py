@@ -15,16 +15,20 @@ from meantime import postgres, schema
 
 
 @contextmanager
-def database(settings: Settings, name: str = "meantime") -> Iterator[str]:
-    """Yield the DSN of a migrated database; an embedded server that this call started is stopped again."""
-    if settings.database_url is not None and name == "meantime":
-        schema.migrate(settings.database_url)
+def database(settings: Settings) -> Iterator[str]:
+    """Yield the DSN that a one-shot command works on.
+
+    A database that is set is taken as it is. The embedded one is adopted when it runs; else it is started, brought up
+    to date, and stopped again.
+    """
+    if settings.database_url is not None:
         yield settings.database_url
         return
     with server(settings) as running:
-        schema.ensure_database(running.dsn("postgres"), name)
-        schema.migrate(running.dsn(name))
-        yield running.dsn(name)
+        if running.process is not None:
+            schema.ensure_database(running.dsn("postgres"), "meantime")
+            schema.migrate(running.dsn())
+        yield running.dsn()
 
 
 @contextmanager

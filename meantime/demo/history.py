@@ -32,7 +32,8 @@ from simulators.staff_work import Assignment, PartNeed, carry_out
 
 log = logs.get(__name__)
 CHUNK = timedelta(hours=12)
-MANAGER = Actor.rule("history")
+MANAGER = Actor("rule:history", "manager")
+SYSTEM = Actor.rule("history")
 PLACE = "demo_history"
 
 
@@ -58,7 +59,7 @@ class Hands:
             )
             if step.action == "travel":  # who leaves takes along what is reserved in a warehouse
                 assert self.actor.technician_id is not None
-                parts.issue(self.conn, self.order_id, self.actor.technician_id, MANAGER, step.at)
+                parts.issue(self.conn, self.order_id, self.actor.technician_id, SYSTEM, step.at)
 
     def consume(self, part_id: int, quantity: Decimal, at: datetime) -> None:
         with self.conn.transaction():
@@ -90,6 +91,8 @@ class Life:
     settings: Settings
     past: History
     store: Store
+    ids: dict[str, int]  # uid → device id
+    followers: list[follow.Follower]  # of analytics and plans; kept, because analytics keeps its state in memory
     repaired: int = 0
 
     def chunk(self, start: datetime, end: datetime) -> None:
@@ -98,7 +101,7 @@ class Life:
         self._staff(end)
         self._repair()
         self._telemetry(start, end)
-        follow.catch_up(self.conn, [*analytics.followers(self.settings), *plans.followers(self.settings)])
+        follow.catch_up(self.conn, self.followers)
         self._telephone(end)
         self._dispatch(end)
         sla.warn(self.conn)
@@ -117,9 +120,10 @@ class Life:
     def _telemetry(self, start: datetime, end: datetime) -> None:
         day = self.past.day(start, end)
         with self.conn.transaction():
-            written = self.store.write(
-                self.conn, list(self.past.arrivals(day, self.settings.ingest.topic_prefix))
-            )
+            for columns in self.past.columns(day, self.ids):
+                self.store.write_rows(self.conn, columns)
+            faults = list(self.past.code_arrivals(day, self.settings.ingest.topic_prefix))
+            written = self.store.write(self.conn, faults)
         self.store.committed(written)
 
     def _telephone(self, now: datetime) -> None:
@@ -221,7 +225,9 @@ def live(conn: Conn, settings: Settings, start: datetime, end: datetime, stop: t
     known = truth.load(conn)
     past = History(simulation.seed, simulation.devices, start, end, known=known or None)
     truth.save(conn, past.book)
-    life = Life(conn, settings, past, Store(settings.ingest, door="seed"))
+    ids = dict(conn.execute("select uid, id from ingest.device").fetchall())
+    followers = [*analytics.followers(settings), *plans.followers(settings)]
+    life = Life(conn, settings, past, Store(settings.ingest, door="seed"), ids, followers)
     while at < end and not stop.is_set():
         until = min(at + CHUNK, end)
         life.chunk(at, until)

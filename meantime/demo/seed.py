@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 from psycopg.types.json import Jsonb
 
 from ingest import registry
-from kit import clock
+from kit import clock, logs
 from kit.database import Conn, connect, one, scalar
 from kit.settings import Settings
 from meantime import device_types
@@ -33,7 +33,9 @@ def run(dsn: str, settings: Settings, stop: threading.Event, say: Say) -> bool:
         end = _begin(conn, settings)
         start = end - timedelta(days=settings.simulation.history_days)
         say(f"Seeding {settings.simulation.history_days} days of history (once) …")
-        if history.live(conn, settings, start, end, stop):
+        with logs.quiet():
+            through = history.live(conn, settings, start, end, stop)
+        if through:
             conn.execute("update kit.state set value = value || '{\"done\": true}' where name = %s", (STATE,))
     return True
 

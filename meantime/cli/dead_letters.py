@@ -1,0 +1,61 @@
+"""Commands about messages that could not be used: dead-letters list, replay, purge."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Annotated
+
+import typer
+
+from ingest import dead_letters
+from ingest.store import Store
+from kit import clock
+from kit import settings as kit_settings
+from kit.errors import Invalid
+from meantime.cli import output, target
+
+ROLE = "meantime_ingest"
+COLUMNS = ("id", "received_at", "door", "device_uid", "topic", "size", "reason", "detail")
+
+
+def commands() -> typer.Typer:
+    """The sub-commands."""
+    app = typer.Typer(help="Messages that could not be used, with their reasons.", no_args_is_help=True)
+    app.command("list")(listing)
+    app.command("replay")(replay)
+    app.command("purge")(purge)
+    return app
+
+
+def listing(reason: str | None = None, uid: str | None = None, limit: int = 50) -> None:
+    """The latest first; replayed ones are left out."""
+    with target.transaction(ROLE) as conn:
+        found = dead_letters.listing(conn, reason=reason, uid=uid, limit=limit)
+    output.table(found, COLUMNS)
+
+
+def replay(
+    ids: Annotated[list[int] | None, typer.Argument(help="Letters to take in again.")] = None,
+    reason: Annotated[str | None, typer.Option(help="All of one reason instead.")] = None,
+    limit: int = 1000,
+) -> None:
+    """Take letters in again after a fix; what is refused again stays."""
+    if bool(ids) == bool(reason):
+        raise Invalid("Name letters by id, or a --reason; one of the two.")
+    with target.transaction(ROLE) as conn:
+        store = Store(kit_settings.load().ingest, door="replay")
+        done = dead_letters.replay(conn, reason or ids or [], store, limit=limit)
+    output.show({"stored": len(done.stored), "refused_again": len(done.refused)})
+
+
+def purge(
+    older_than_days: Annotated[float | None, typer.Option(help="Received longer ago than this.")] = None,
+    reason: str | None = None,
+) -> None:
+    """Delete letters for good."""
+    if older_than_days is None and reason is None:
+        raise Invalid("Say which: --older-than-days, --reason, or both.")
+    with target.transaction(ROLE) as conn:
+        before = None if older_than_days is None else clock.now(conn) - timedelta(days=older_than_days)
+        count = dead_letters.purge(conn, before=before, reason=reason)
+    output.show({"purged": count})
