@@ -112,7 +112,10 @@ def plan_ahead(
             machine = _unlike(pool, faults)
             pool.remove(machine)
             days = 1.5 + single(seed, "showtime", at)
-            faults.append(_fault(seed, machine, base + int(hours * HOUR), days, "sudden", 10_000 + at))
+            onset = base + int(hours * HOUR)
+            tries = [_fault(seed, machine, onset, days, "sudden", 10_000 + 100 * at + n) for n in range(10)]
+            shown = {fault.mode for fault in faults}
+            faults.append(next((fault for fault in tries if fault.mode not in shown), tries[0]))
     return faults
 
 

@@ -170,7 +170,7 @@ def _status(online: bool, at: datetime | None, reason: str) -> bytes:
 
 def _break(client: aiomqtt.Client) -> None:
     """Reset the TCP connection, as a device does whose power is cut: no DISCONNECT goes out."""
-    sock = client._client.socket()
+    sock = client._client.socket()  # aiomqtt has no public way to fall over
     if isinstance(sock, socket.socket):
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         sock.shutdown(socket.SHUT_RDWR)
