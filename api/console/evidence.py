@@ -27,6 +27,8 @@ def story(t: Words, order: dict[str, Any], signals: Sequence[dict[str, Any]]) ->
             told = _signal(t, signal)
             break
     if not told:
+        if order["source"] in _OF_A_MACHINE:
+            return [t("order.no_evidence")]
         told = [t("order.opened_by_person", source=t(f"source.{order['source']}"))]
     return told
 

@@ -113,5 +113,6 @@ def _against(conn: Conn, order_id: int, now: datetime) -> list[Reason]:
     found = actions.candidates(conn, order_id, now)
     if any(one.feasible for one in found):
         return []
-    counted = Counter(reason for one in found for reason in one.reasons)
-    return [reason for reason, _ in counted.most_common(2)]
+    reasons = {reason.text_en: reason for one in found for reason in one.reasons}
+    counted = Counter(reason.text_en for one in found for reason in one.reasons)
+    return [reasons[text] for text, _ in counted.most_common(2)]

@@ -1,0 +1,1 @@
+"""Tests of the REST API: a real server on a real database."""
