@@ -338,6 +338,14 @@ def run_hours(conn: Conn, device_id: int, life: float, *, at: datetime = T0) -> 
     )
 
 
+def run_day(conn: Conn, device_id: int, day: date, hours: float) -> None:
+    """What a device ran on a day (UTC)."""
+    conn.execute(
+        "insert into ingest.run_hours_day (device_id, day, hours, counted) values (%s, %s, %s, %s)",
+        (device_id, day, hours, hours),
+    )
+
+
 def detection(
     conn: Conn,
     device_id: int,
