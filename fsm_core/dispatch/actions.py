@@ -107,7 +107,7 @@ def assign(
     if mine.stop is None:
         assert mine.reason is not None
         raise _refusal(mine.reason, who.name, exact=start is not None)
-    return _commit(conn, snapshot, draft, mine.stop, actor, at, by="manual")
+    return commit(conn, snapshot, draft, mine.stop, actor, at, by="manual")
 
 
 def round(conn: Conn, settings: Settings, at: datetime, *, urgent_only: bool = False) -> Round:
@@ -150,16 +150,29 @@ def _try(
     """Commit one visit, or leave the order to the next round because something moved meanwhile."""
     try:
         with conn.transaction():
-            done.planned.append(_commit(conn, snapshot, draft, stop, ACTOR, at, by=by))
+            version = snapshot.orders[stop.job].version
+            done.planned.append(commit(conn, snapshot, draft, stop, ACTOR, at, by=by, version=version))
     except (Conflict, NotFound, psycopg.errors.DeadlockDetected) as error:
         done.refused[stop.job] = str(error)
         log.info("left to the next round", order=snapshot.orders[stop.job].number, why=str(error))
 
 
-def _commit(
-    conn: Conn, snapshot: Snapshot, draft: Draft, stop: Stop, actor: Actor, at: datetime, *, by: str
+def commit(
+    conn: Conn,
+    snapshot: Snapshot,
+    draft: Draft,
+    stop: Stop,
+    actor: Actor,
+    at: datetime,
+    *,
+    by: str,
+    version: int | None = None,
 ) -> Visit:
-    """The visit and its parts, in the caller's transaction."""
+    """The visit and its parts, in the caller's transaction.
+
+    Raises:
+        StaleVersion, Conflict, NotReady: something moved since the snapshot.
+    """
     place = snapshot.problem.job(stop.job).place
     plan = orders.VisitPlan(
         stop.technician,
@@ -171,7 +184,6 @@ def _commit(
         "manual" if by == "manual" else "automatic",
         _explain(snapshot, draft, stop, by),
     )
-    version = None if by == "manual" else snapshot.orders[stop.job].version
     visit = orders.plan_visit(conn, stop.job, plan, actor, at, version=version)
     # Whoever may send somebody may have the parts reserved for it: the rule reserves, not the person.
     parts.reserve_for(conn, stop.job, stop.technician, replace(actor, role="system"), at)

@@ -15,9 +15,13 @@ MOST = 200
 
 
 def read(
-    conn: Conn, settings: Dispatch, at: datetime, orders: Sequence[store.Waiting] | None = None
+    conn: Conn,
+    settings: Dispatch,
+    at: datetime,
+    orders: Sequence[store.Waiting] | None = None,
+    stock: store.Stock | None = None,
 ) -> snapshot.Snapshot:
-    """Orders that wait (or those given), open visits, engineers with their shifts, free stock."""
+    """Orders that wait (or those given), other open visits, engineers with their shifts, free stock (or that given)."""
     horizon = at + timedelta(hours=settings.horizon_hours)
     wanted = store.waiting(conn)[:MOST] if orders is None else orders
     own = {order.id for order in wanted}  # an order's present visit does not stand in the way of a new one
@@ -28,6 +32,6 @@ def read(
         [visit for visit in store.booked(conn) if visit.order_id not in own],
         who,
         technicians.shifts(conn, who, at, horizon),
-        store.free_stock(conn),
+        store.free_stock(conn) if stock is None else stock,
     )
     return snapshot.build(facts, snapshot.Road(settings.detour, settings.speed_kmh))

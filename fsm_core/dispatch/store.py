@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, LiteralString
@@ -47,6 +48,7 @@ class Booked:
     order_id: int
     technician_id: int
     state: str
+    planned_by: str
     priority: int
     travel_start: datetime
     planned_start: datetime
@@ -63,8 +65,8 @@ class Stock:
     warehouse: dict[str, float] = field(default_factory=dict)
 
 
-def waiting(conn: Conn, order_id: int | None = None) -> list[Waiting]:
-    """Accepted orders without an open visit, by urgency; or the one order named, whatever its state."""
+def waiting(conn: Conn, *order_ids: int) -> list[Waiting]:
+    """Accepted orders without an open visit, by urgency; or the orders named, whatever their state."""
     return (
         conn.cursor(row_factory=class_row(Waiting))
         .execute(
@@ -80,9 +82,10 @@ def waiting(conn: Conn, order_id: int | None = None) -> list[Waiting]:
                    on arrive.order_id = o.id and arrive.kind = 'arrive' and arrive.stopped_at is null
                left join fsm.sla_clock complete
                    on complete.order_id = o.id and complete.kind = 'complete' and complete.stopped_at is null
-               where case when %(order)s::bigint is null then o.state = 'accepted' else o.id = %(order)s end
+               where case when cardinality(%(ids)s::bigint[]) = 0 then o.state = 'accepted'
+                          else o.id = any(%(ids)s) end
                order by o.priority, due_at nulls last, o.id""",
-            {"order": order_id},
+            {"ids": list(order_ids)},
         )
         .fetchall()
     )
@@ -93,7 +96,7 @@ def booked(conn: Conn) -> list[Booked]:
     return (
         conn.cursor(row_factory=class_row(Booked))
         .execute(
-            f"""select v.id, v.order_id, v.technician_id, v.state, o.priority, v.travel_start, v.planned_start,
+            f"""select v.id, v.order_id, v.technician_id, v.state, v.planned_by, o.priority, v.travel_start, v.planned_start,
                        v.planned_end, s.latitude, s.longitude
                 from fsm.visit v join fsm.work_order o on o.id = v.order_id join fsm.site s on s.id = o.site_id
                 where v.state in {_OPEN} order by v.technician_id, v.travel_start"""
@@ -117,6 +120,17 @@ def free_stock(conn: Conn) -> Stock:
         elif row["technician_id"] is not None:
             stock.vans[row["technician_id"]][row["sku"]] = float(row["free"])
     return stock
+
+
+def held(conn: Conn, order_ids: Sequence[int]) -> list[dict[str, Any]]:
+    """What these orders have reserved: order_id, kind, technician_id (of a van), sku, quantity."""
+    return rows(
+        conn,
+        """select r.order_id, l.kind, l.technician_id, p.sku, (r.quantity - r.used)::float8 as quantity
+           from fsm.reservation r join fsm.location l on l.id = r.location_id join fsm.part p on p.id = r.part_id
+           where r.state = 'open' and r.order_id = any(%s) and l.kind in ('van', 'warehouse')""",
+        (list(order_ids),),
+    )
 
 
 def pulse(conn: Conn) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
-from fsm_core.dispatch import actions, store
+from fsm_core.dispatch import actions, replan, store
 from kit import clock, logs
 from kit.database import Conn
 from kit.follow import Follower
@@ -45,6 +45,8 @@ class Dispatcher:
         self._seen, self._retry = pulse, now + _RETRY_SECONDS
         done = [self._round(conn, urgent_only=True)] if pulse["urgent"] else []
         done.append(self._round(conn, urgent_only=False))
+        if any(reason.code == "overlap" for reason in done[-1].unassigned.values()):
+            return bool(replan.improve(conn, self.settings, clock.now(conn))) or bool(done[-1].planned)
         return any(each.planned for each in done)
 
     def _round(self, conn: Conn, *, urgent_only: bool) -> actions.Round:

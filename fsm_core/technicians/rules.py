@@ -11,10 +11,10 @@ from fsm_core.sla.rules import Span, WorkingCalendar, merged
 def shifts(calendar: WorkingCalendar, absences: Iterable[Span], start: datetime, end: datetime) -> list[Span]:
     """The stretches of working time within [start, end], in order, in UTC.
 
-    Hours that touch (a day of 24 hours after another) stay one stretch per working interval of the calendar.
+    Hours that touch (a day of 24 hours after another) are one stretch: work may go on over midnight.
     """
     holes = merged(absences)
-    return [piece for span in calendar.intervals(start, end) for piece in without(span, holes)]
+    return [piece for span in merged(calendar.intervals(start, end)) for piece in without(span, holes)]
 
 
 def without(span: Span, holes: Iterable[Span]) -> list[Span]:
