@@ -34,12 +34,15 @@ def register(app: typer.Typer) -> None:
     app.add_typer(replays.commands(), name="replay")
 
 
-def explain(order: Annotated[str, typer.Argument(help="Number of an automatic order, e.g. WO-000017.")]) -> None:
+def explain(
+    order: Annotated[str, typer.Argument(help="Number of an automatic order, e.g. WO-000017.")],
+) -> None:
     """Recompute why an order was opened from the stored rows; exit 0 when it follows from them, else 1."""
     with target.transaction("meantime_reports") as conn:
         found = rows(
             conn,
-            """select s.detection_id, s.outcome, s.rule from fsm.episode_signal s join fsm.work_order o on o.id = s.order_id
+            """select s.detection_id, s.outcome, s.rule
+               from fsm.episode_signal s join fsm.work_order o on o.id = s.order_id
                where o.number = %s and s.outcome in ('opened', 'reopened', 'attached') order by s.detection_id""",
             (order,),
         )
@@ -57,7 +60,9 @@ def explain(order: Annotated[str, typer.Argument(help="Number of an automatic or
 def backtest(
     start: Annotated[str, typer.Option("--from", help="ISO date or time, UTC.")],
     end: Annotated[str, typer.Option("--to", help="ISO date or time, UTC.")],
-    rules: Annotated[Path | None, typer.Option(help="TOML with changed tuning; default: the shipped one.")] = None,
+    rules: Annotated[
+        Path | None, typer.Option(help="TOML with changed tuning; default: the shipped one.")
+    ] = None,
 ) -> None:
     """Rerun a stored period: which detections would appear or vanish under other rules."""
     with target.transaction("meantime_reports") as conn:

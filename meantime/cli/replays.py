@@ -2,9 +2,104 @@
 
 from __future__ import annotations
 
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
 import typer
+
+from kit import logs
+from kit import settings as kit_settings
+from kit.errors import Invalid, NotFound
+from meantime import replaying
+from meantime.cli import output
+
+Keep = Annotated[
+    bool, typer.Option("--keep", help="Go on in the database of the last replay instead of a new one.")
+]
 
 
 def commands() -> typer.Typer:
     """The sub-commands."""
-    return typer.Typer(help="Play recorded data through the product.", no_args_is_help=True)
+    app = typer.Typer(
+        help="Play recorded data through the product, in a database of its own.", no_args_is_help=True
+    )
+    app.command("azure-pdm")(azure_pdm)
+    app.command("csv")(csv)
+    return app
+
+
+def azure_pdm(
+    folder: Annotated[
+        Path, typer.Argument(metavar="DIR", help="machines, telemetry, errors, maintenance, failures.")
+    ],
+    start: Annotated[
+        str | None, typer.Option("--from", help="Play what became known from this date on.")
+    ] = None,
+    end: Annotated[str | None, typer.Option("--to", help="… and before this one.")] = None,
+    machines: Annotated[int | None, typer.Option(help="Only the first so many machines.")] = None,
+    keep: Keep = False,
+) -> None:
+    """Microsoft's predictive-maintenance sample: telemetry and error codes over MQTT with their own times."""
+    settings = kit_settings.load()
+    logs.configure(settings, "replay")
+    with logs.quiet():
+        report = replaying.azure_pdm(
+            settings,
+            folder,
+            start=_day(start),
+            end=_day(end),
+            machines=machines,
+            keep=keep,
+            progress=_progress,
+        )
+    done = report.delivery
+    output.show({"machines": report.machines, "sent": done.sent, "acknowledged": done.acknowledged, "items": done.items,
+                 "stored": done.stored, "refused": done.refused, "replacements": report.replacements,
+                 "detections": report.detections, "orders": report.orders,
+                 "seconds": round(done.seconds, 1)})  # fmt: skip
+    output.table([{"component": name, **output.plain(one)} for name, one in report.components.items()])
+
+
+def csv(
+    file: Annotated[Path, typer.Argument(metavar="FILE")],
+    map_file: Annotated[Path, typer.Option("--map", help="TOML that says what the columns are.")],
+    keep: Keep = False,
+) -> None:
+    """Any CSV file, by a map of its columns to devices, times, metrics and fault codes."""
+    for path in (file, map_file):
+        if not path.is_file():
+            raise NotFound(f"There is no file {path}.")
+    settings = kit_settings.load()
+    logs.configure(settings, "replay")
+    with logs.quiet():
+        report = replaying.csv(settings, file, map_file, keep=keep, progress=_progress)
+    told, done = report.replay, report.replay.delivery
+    output.show({"lines": told.lines, "skipped": told.skipped, "skipped_because": list(told.skipped_because),
+                 "devices": told.devices, "sent": done.sent, "acknowledged": done.acknowledged, "stored": done.stored,
+                 "refused": done.refused, "first": told.first, "last": told.last,
+                 "detections": report.detections, "orders": report.orders})  # fmt: skip
+
+
+def _day(text: str | None) -> datetime | None:
+    if text is None:
+        return None
+    try:
+        return datetime.fromisoformat(text).replace(tzinfo=UTC)
+    except ValueError as error:
+        raise Invalid(f"{text!r} is no date; write 2015-07-01.") from error
+
+
+_last = {"what": ""}
+
+
+def _progress(what: str, done: int, total: int) -> None:
+    month = what[:7]
+    if sys.stderr.isatty() or month != _last["what"]:
+        _last["what"] = month
+        print(
+            f"  {what}  {done:>9,} of {total:,} sent",
+            end="\r" if sys.stderr.isatty() else "\n",
+            file=sys.stderr,
+        )

@@ -35,4 +35,6 @@ def database() -> Iterator[tuple[str, Settings]]:
         try:
             yield dsn, settings
         except (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName) as error:
-            raise Misconfigured(f"The database is not up to date ({error}): run `meantime migrate`.") from error
+            raise Misconfigured(
+                f"The database is not up to date ({error}): run `meantime migrate`."
+            ) from error

@@ -92,7 +92,9 @@ class Life:
     past: History
     store: Store
     ids: dict[str, int]  # uid → device id
-    followers: list[follow.Follower]  # of analytics and plans; kept, because analytics keeps its state in memory
+    followers: list[
+        follow.Follower
+    ]  # of analytics and plans; kept, because analytics keeps its state in memory
     repaired: int = 0
 
     def chunk(self, start: datetime, end: datetime) -> None:

@@ -1,0 +1,194 @@
+"""Recorded data through the whole product: a database of its own, the real end point, detection and orders in step.
+
+The clock follows the data: after each moment of the recording is acknowledged, detection and orders catch up with it
+before the next one is sent. So an order's opening time is the recording's, and a replay gives the same orders however
+fast the machine is.
+"""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import psycopg
+from psycopg import sql
+
+from analytics import worker as analytics
+from fsm_core.actors import Actor
+from fsm_core.plans import worker as plans
+from fsm_core.work_orders import actions as orders
+from kit import clock, follow, logs
+from kit.database import Conn, connect, scalar
+from kit.errors import Unavailable
+from kit.settings import Settings
+from meantime import device_types, embedded, schema
+from meantime.demo import world
+from meantime.supervisor import Supervisor, free_port
+from simulators.replay import azure
+from simulators.replay import csv as csv_replay
+from simulators.replay.sender import Progress, Where
+
+log = logs.get(__name__)
+ACTOR = Actor.rule("replay")
+CUSTOMER = "replayed-fleet"
+
+
+@dataclass(frozen=True)
+class CsvReport:
+    """What a CSV replay did, and what came of it."""
+
+    replay: csv_replay.Report
+    detections: int
+    orders: int
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A database for one recording, with an end point in front of it."""
+
+    dsn: str
+    where: Where
+    conn: Conn
+
+
+@contextmanager
+def stage(settings: Settings, name: str, *, keep: bool) -> Iterator[Stage]:
+    """A database `name` on the embedded server (made anew unless `keep`), or the one that is set; a door on it."""
+    if settings.database_url is not None:
+        schema.migrate(settings.database_url)
+        with _door(settings, settings.database_url) as made:
+            yield made
+        return
+    with embedded.server(settings) as server:
+        if not keep:
+            with psycopg.connect(server.dsn("postgres"), autocommit=True) as admin:
+                admin.execute(sql.SQL("drop database if exists {} with (force)").format(sql.Identifier(name)))
+        schema.ensure_database(server.dsn("postgres"), name)
+        schema.migrate(server.dsn(name))
+        with _door(settings, server.dsn(name)) as made:
+            yield made
+
+
+@contextmanager
+def _door(settings: Settings, dsn: str) -> Iterator[Stage]:
+    port = free_port("127.0.0.1", 0)
+    variables: dict[str, object] = {"endpoint__port": port, "endpoint__host": "127.0.0.1"}
+    supervisor = Supervisor(dsn, variables, log_folder=settings.home / "logs")
+    with connect(dsn, application="replay", autocommit=True) as conn:
+        supervisor.start(("endpoint",))
+        try:
+            _wait_for_port(port, supervisor)
+            yield Stage(dsn, Where("127.0.0.1", port, settings.ingest.topic_prefix), conn)
+        finally:
+            supervisor.stop()
+
+
+def _wait_for_port(port: int, supervisor: Supervisor, seconds: float = 30) -> None:
+    waited = threading.Event()
+    for _ in range(int(seconds * 20)):
+        if _listens(port):
+            return
+        if supervisor.children["endpoint"].process.poll() is not None:
+            break
+        waited.wait(0.05)
+    raise Unavailable(f"The end point did not start on port {port}; its log says why.")
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.settimeout(1)
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+class InStep:
+    """Detection and orders, moved along with the recording."""
+
+    def __init__(self, conn: Conn, settings: Settings) -> None:
+        self.conn = conn
+        self.followers = [*analytics.followers(settings), *plans.followers(settings)]
+
+    def registered(self, devices: Mapping[str, int], start: datetime) -> None:
+        """Give the devices a customer, one site each, so that they get orders. Their warranty is over."""
+        with self.conn.transaction():
+            if scalar(self.conn, "select 1 from fsm.price_list") is None:
+                world.create(self.conn, start)
+            customer = scalar(
+                self.conn,
+                """insert into fsm.customer (code, name, tier, currency)
+                   select %s, 'Replayed fleet 回放设备', 'standard', currency from fsm.price_list
+                   on conflict (code) do update set name = excluded.name returning id""",
+                (CUSTOMER,),
+            )
+            for uid, device_id in devices.items():
+                self.conn.execute(
+                    """with place as (
+                           insert into fsm.site (customer_id, name, address, latitude, longitude, timezone)
+                           values (%(customer)s, %(uid)s, '', 31.2, 121.5, 'UTC')
+                           on conflict (customer_id, name) do update set address = excluded.address returning id)
+                       insert into fsm.device (id, serial, site_id, installed_on, qr_token)
+                       select %(id)s, %(uid)s, place.id, %(day)s, 'replay-' || %(uid)s from place
+                       on conflict (id) do nothing""",
+                    {"customer": customer, "uid": uid, "id": device_id, "day": start.date()},
+                )
+
+    def known(self, at: datetime, replaced: Sequence[tuple[str, str]]) -> None:
+        """Everything up to `at` is committed: let detection and orders see it; replaced components end their orders."""
+        clock.set_rate(self.conn, 0.0, sim=at)
+        follow.catch_up(self.conn, self.followers)
+        for uid, component in replaced:
+            self._end(uid, component, at)
+
+    def _end(self, uid: str, component: str, at: datetime) -> None:
+        for (order_id,) in self.conn.execute(
+            """select o.id from fsm.work_order o join ingest.device d on d.id = o.device_id
+               where d.uid = %s and o.component = %s and o.state in ('new', 'accepted')""",
+            (uid, component),
+        ).fetchall():
+            with self.conn.transaction():
+                reason = "component replaced, by the maintenance record 按维修记录已更换"
+                orders.move_order(self.conn, order_id, "cancel", ACTOR, at, reason=reason)
+
+
+def azure_pdm(
+    settings: Settings,
+    folder: Path,
+    *,
+    start: datetime | None = None,
+    end: datetime | None = None,
+    machines: int | None = None,
+    keep: bool = False,
+    progress: Progress | None = None,
+) -> azure.Report:
+    """The Azure predictive-maintenance set, or a part of it; see `simulators.replay.azure`."""
+    with stage(settings, "replay_azure", keep=keep) as made:
+        step = InStep(made.conn, settings)
+        return azure.replay(
+            made.dsn, settings, folder, where=made.where, start=start, end=end, machines=machines,
+            progress=progress, registered=step.registered, known=step.known,
+        )  # fmt: skip
+
+
+def csv(
+    settings: Settings, file: Path, map_file: Path, *, keep: bool = False, progress: Progress | None = None
+) -> CsvReport:
+    """A CSV file by its map (`simulators.replay.mapping`), with the clock at the file's end."""
+    with stage(settings, "replay_csv", keep=keep) as made:
+        with made.conn.transaction():
+            device_types.load_shipped(made.conn)
+        step = InStep(made.conn, settings)
+        report = csv_replay.replay(
+            made.dsn, settings, file, map_file, where=made.where, progress=progress,
+            registered=step.registered, move_clock=True,
+        )  # fmt: skip
+        follow.catch_up(made.conn, step.followers, deadline=600)
+        found = made.conn.execute(
+            """select (select count(*) from analytics.detection where kind = 'raise'),
+                      (select count(*) from fsm.work_order where source = 'automatic')"""
+        ).fetchone()
+        assert found is not None
+        return CsvReport(report, found[0], found[1])
