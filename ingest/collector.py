@@ -17,7 +17,7 @@ from ingest.buffer import Buffer
 from ingest.link import KEEP_ALIVE, MAX_PACKET, Link
 from ingest.mqtt import packets as p
 from ingest.mqtt.packets import V5
-from ingest.pipeline import ROLE, Chunk, Pipeline
+from ingest.pipeline import ROLE, Chunk, Pipeline, calm_collector
 from ingest.pulse import Pulse
 from ingest.store import Store
 from kit import logs
@@ -34,6 +34,7 @@ STOP_SECONDS = 1.5
 
 def run(settings: Settings, stop: threading.Event, *, suffix: str = "") -> None:
     """Collect from the broker until `stop` is set; `suffix` tells several collectors of one group apart."""
+    calm_collector()
     asyncio.run(Collector(settings, suffix=suffix).serve(stop))
 
 

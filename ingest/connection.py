@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import time
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,7 @@ from ingest.mqtt import packets as p
 from ingest.mqtt.encode import PINGRESP, encode, puback
 from ingest.mqtt.packets import V5, Malformed, Reason
 from ingest.mqtt.stream import Stream
-from ingest.pipeline import Chunk, Effect
+from ingest.pipeline import OVERHEAD, Chunk, Effect
 from kit import logs
 
 if TYPE_CHECKING:
@@ -48,7 +49,6 @@ class Connection(asyncio.BufferedProtocol):
         self.reason = "connection_lost"
         self._transport: asyncio.Transport | None = None
         self._own = "\0"
-        self._early: list[p.Packet] = []
         self._connect: p.Connect | None = None
         self._choked = False
 
@@ -57,6 +57,8 @@ class Connection(asyncio.BufferedProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
+        # A 3.1.1 device without keep-alive that vanished is noticed by TCP at last.
+        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         self.server.arrived(self)
 
     def get_buffer(self, sizehint: int) -> memoryview:
@@ -70,9 +72,11 @@ class Connection(asyncio.BufferedProtocol):
         if self._connect is None and data[0] != CONNECT_BYTE and not self.stream.waiting:
             self._hang_up()  # no MQTT client begins like this: do not wait for the rest
             return
-        packets = self.stream.feed(data)
-        if packets:
-            self._handle(packets)
+        self.stream.push(data)
+        if self.device is not None:
+            self._read(nbytes)
+        elif self._connect is None and (packet := self.stream.next()) is not None:
+            self._first(packet)  # what comes right behind CONNECT stays in the stream until `begin`
         if self.stream.error is not None:
             self._malformed(self.stream.error)
 
@@ -126,7 +130,6 @@ class Connection(asyncio.BufferedProtocol):
             self.write(encode(V5, p.Disconnect(reason, text)))
         assert self._transport is not None
         self._transport.close()
-        self._early.clear()
 
     def overdue(self, now: float) -> bool:
         """True when the device was silent longer than allowed."""
@@ -135,15 +138,6 @@ class Connection(asyncio.BufferedProtocol):
         return self.keep_alive > 0 and now - self.seen > self.keep_alive
 
     # --- CONNECT
-
-    def _handle(self, packets: list[p.Packet]) -> None:
-        if self.device is not None:
-            self._messages(packets)
-        elif self._connect is not None:
-            self._early += packets
-        else:
-            self._early = packets[1:]
-            self._first(packets[0])
 
     def _first(self, packet: p.Packet) -> None:
         if not isinstance(packet, p.Connect):
@@ -187,42 +181,39 @@ class Connection(asyncio.BufferedProtocol):
 
     def begin(self) -> None:
         """Read on, beginning with what came right behind CONNECT."""
-        early, self._early = self._early, []
-        if early:
-            self._messages(early)
+        self._read(self.stream.waiting)
+        if self.stream.error is not None:
+            self._malformed(self.stream.error)
         if not self.server.paused:
             self.resume()
 
     # --- messages
 
-    def _messages(self, packets: list[p.Packet]) -> None:
-        """Hand the messages of one read to the pipeline, with the acknowledgements they wait for."""
+    def _read(self, size: int) -> None:
+        """Hand the messages in the stream to the pipeline, with the acknowledgements they wait for."""
+        assert self.device is not None
         arrivals: list[Arrival] = []
         acks: list[bytes] = []
         effects: list[Effect] = []
-        size = 0
-        assert self.device is not None
-        own, uid, client_id, now = self._own, self.device.uid, self.client_id, self.server.pulse.now()
-        for packet in packets:
-            if type(packet) is p.Publish and packet.qos < 2 and packet.topic.startswith(own):
-                arrivals.append(Arrival(packet.topic, packet.payload, uid, client_id, now))
-                size += len(packet.payload) + 200  # what the objects around it take, roughly
-                if packet.packet_id:
-                    acks.append(b"\x40\x02" + packet.packet_id)
-                if packet.retain:
-                    effects.append(Effect(sessions.retain, (packet.topic, packet.payload)))
-            elif type(packet) is p.Publish:
+        who = (self.device.uid, self.client_id, self.server.pulse.now())
+        while self.open and (packet := self.stream.next(Arrival, who, arrivals, acks)) is not None:
+            if not isinstance(packet, p.Publish):
+                self._control(packet)
+            elif packet.qos == 2 or not packet.topic.startswith(self._own):
                 self._unwelcome(packet, acks)
             else:
-                self._control(packet)
-            if not self.open:
-                break
+                self.stream.allow(packet.topic)
+                arrivals.append(Arrival(packet.topic, packet.payload, *who))
+                if packet.packet_id:
+                    acks.append(puback(packet.packet_id))
+                if packet.retain:
+                    effects.append(Effect(sessions.retain, (packet.topic, packet.payload)))
         if arrivals or acks:
             self.inflight += len(acks)
             if self.stream.version == V5 and self.inflight > self.server.terms.receive_maximum:
                 text = f"more than {self.server.terms.receive_maximum} messages in flight"
                 self.close(Reason.RECEIVE_MAXIMUM_EXCEEDED, "receive_maximum", text)
-            self.server.submit(Chunk(self, arrivals, acks, size, tuple(effects)))
+            self.server.submit(Chunk(self, arrivals, acks, size + OVERHEAD * len(arrivals), tuple(effects)))
 
     def _unwelcome(self, packet: p.Publish, acks: list[bytes]) -> None:
         """A message that is not accepted. MQTT 5 can be told why; 3.1.1 only knows the end of the connection."""

@@ -12,7 +12,7 @@ from datetime import datetime
 from ingest import registry, sessions
 from ingest.mqtt.packets import Will
 from kit import logs
-from kit.database import Conn, one
+from kit.database import Conn, one, rows
 
 log = logs.get(__name__)
 CACHE_SECONDS, CACHE_SIZE = 30.0, 50_000
@@ -78,8 +78,9 @@ class Doorkeeper:
             self._cache[credentials] = (time.monotonic() + CACHE_SECONDS, device)
         return device
 
-    def revoked(self, conn: Conn) -> bool:
-        """True when a credential or a device was revoked since the last call; the cache is then empty."""
+    def suspects(self, conn: Conn) -> set[str]:
+        """Devices whose credentials may have been revoked since the last call: empty when nothing has changed at
+        all; otherwise every device that ever had one revoked, and the cache is empty."""
         row = one(
             conn,
             """select (select count(*) from ingest.credential where revoked_at <= kit.now()) as credentials,
@@ -88,9 +89,15 @@ class Doorkeeper:
         assert row is not None
         seen = tuple(row.values())
         changed, self._fingerprint = bool(self._fingerprint) and seen != self._fingerprint, seen
-        if changed:
-            self._cache.clear()
-        return changed
+        if not changed:
+            return set()
+        self._cache.clear()
+        found = rows(
+            conn,
+            """select d.uid from ingest.device d where d.status = 'revoked' or exists (
+                   select from ingest.credential c where c.device_id = d.id and c.revoked_at <= kit.now())""",
+        )
+        return {row["uid"] for row in found}
 
     def _note(self, conn: Conn, knock: Knock) -> None:
         """Count a stranger and list it: by its user name when it also showed a password, else by its client id,

@@ -21,7 +21,7 @@ from ingest.connection import Connection
 from ingest.doorkeeper import Doorkeeper
 from ingest.greeting import Terms
 from ingest.mqtt.packets import Reason, Will
-from ingest.pipeline import READ_BYTES, ROLE, Chunk, Pipeline
+from ingest.pipeline import READ_BYTES, ROLE, Chunk, Pipeline, calm_collector
 from ingest.presence import Presence
 from ingest.pulse import Pulse
 from ingest.store import Store
@@ -40,6 +40,7 @@ STOP_SECONDS = 1.5
 
 def run(settings: Settings, stop: threading.Event) -> None:
     """Serve devices until `stop` is set; then store what is buffered, acknowledge it and say goodbye."""
+    calm_collector()
     asyncio.run(Endpoint(settings).serve(stop))
 
 
@@ -84,10 +85,7 @@ class Endpoint:
         self._loop = asyncio.get_running_loop()
         self.pulse.start()
         self.pipeline.start()
-        server = await self._loop.create_server(
-            lambda: Connection(self, next(self._numbers)),
-            self.limits.host, self.limits.port, ssl=self._tls(), backlog=1024,
-        )  # fmt: skip
+        server = await self._listen()
         self.port = server.sockets[0].getsockname()[1]
         log.info(
             "listening", host=self.limits.host, port=self.port, tls=self.limits.tls_certificate is not None
@@ -102,6 +100,15 @@ class Endpoint:
                 self._sweep(swept)
         server.close()
         await self._goodbye()
+
+    async def _listen(self) -> asyncio.Server:
+        host, port = self.limits.host, self.limits.port
+        try:
+            return await self._loop.create_server(
+                lambda: Connection(self, next(self._numbers)), host, port, ssl=self._tls(), backlog=1024
+            )
+        except OSError as error:
+            raise Misconfigured(f"The end point cannot listen on {host}:{port}: {error}") from error
 
     def _tls(self) -> ssl.SSLContext | None:
         if self.limits.tls_certificate is None:
@@ -266,14 +273,12 @@ class Endpoint:
             self.presence.gone(ended, "endpoint_lost", at, will=will, last=last)
 
     def _look_for_revoked(self, conn: Conn) -> None:
-        """After a revocation ask again for everybody who is connected; who is no longer known is put out."""
-        if self.keeper.revoked(conn):
-            for connection in list(self._clients.values()):
-                if (
-                    connection.knock is not None
-                    and self.keeper.who(conn, connection.knock.credentials) is None
-                ):
-                    self._soon(connection.close, Reason.NOT_AUTHORIZED, "revoked")
+        """After a revocation ask again for those connected that it may concern; who is no longer known is put out."""
+        suspects = self.keeper.suspects(conn)
+        for (uid, _), connection in list(self._clients.items()) if suspects else ():
+            knock = connection.knock
+            if uid in suspects and knock is not None and self.keeper.who(conn, knock.credentials) is None:
+                self._soon(connection.close, Reason.NOT_AUTHORIZED, "revoked")
 
     def detail(self) -> dict[str, Any]:
         """The live figures of this door."""

@@ -8,10 +8,10 @@ from collections.abc import Callable
 
 from ingest.message import Arrival
 from ingest.mqtt import packets as p
-from ingest.mqtt.encode import PINGREQ, encode
+from ingest.mqtt.encode import PINGREQ, encode, puback
 from ingest.mqtt.packets import V5, Reason
 from ingest.mqtt.stream import Stream
-from ingest.pipeline import READ_BYTES, Chunk
+from ingest.pipeline import OVERHEAD, READ_BYTES, Chunk
 from ingest.pulse import Pulse
 from kit import logs
 
@@ -64,17 +64,18 @@ class Link(asyncio.BufferedProtocol):
         self._seen = time.monotonic()
         arrivals: list[Arrival] = []
         acks: list[bytes] = []
-        size, now = 0, self._pulse.now()
-        for packet in self._stream.feed(data):
-            if type(packet) is p.Publish:
-                arrivals.append(Arrival(packet.topic, packet.payload, None, None, now))
-                size += len(packet.payload) + 200
-                if packet.packet_id:
-                    acks.append(b"\x40\x02" + packet.packet_id)
-            else:
+        who = (None, None, self._pulse.now())
+        self._stream.push(data)
+        while (packet := self._stream.next(Arrival, who, arrivals, acks)) is not None:
+            if not isinstance(packet, p.Publish):
                 self._control(packet)
+                continue
+            self._stream.allow(packet.topic)
+            arrivals.append(Arrival(packet.topic, packet.payload, *who))
+            if packet.packet_id:
+                acks.append(puback(packet.packet_id))
         if arrivals:
-            self._submit(Chunk(self, arrivals, acks, size))
+            self._submit(Chunk(self, arrivals, acks, nbytes + OVERHEAD * len(arrivals)))
         if self._stream.error is not None:
             log.error("the broker sent something unusable", error=str(self._stream.error))
             self.close(self._stream.error.reason)

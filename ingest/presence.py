@@ -13,10 +13,7 @@ from datetime import datetime
 from ingest import sessions
 from ingest.message import Arrival
 from ingest.mqtt.packets import Will
-from ingest.pipeline import Chunk, Effect
-
-# What the objects around a message take in memory, roughly.
-OVERHEAD = 300
+from ingest.pipeline import OVERHEAD, Chunk, Effect
 
 
 class Presence:

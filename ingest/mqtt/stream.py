@@ -2,85 +2,141 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 from ingest.mqtt import codec
 from ingest.mqtt import packets as p
 from ingest.mqtt.packets import V5, V311, Malformed, Reason
 
-REMEMBERED_TOPICS = 1000
+MOST_KNOWN = 1000
+LONGEST_KNOWN = 256
 
 
 class Stream:
     """The incoming half of one connection.
 
-    `version` is what the stream is read as; a CONNECT in the stream sets it. `feed` returns the packets that
-    are complete; when it meets something unusable it returns what came before and keeps the reason in `error`
-    (a `Malformed`), after which nothing more can be read: the connection must be closed.
+        stream.push(data)
+        while (packet := stream.next()) is not None:
+            ...
+
+    `version` is what the stream is read as; a CONNECT in the stream sets it. When something unusable comes, `next`
+    returns None and `error` (a `Malformed`) tells why; nothing more can be read then: the connection must be closed.
     """
 
-    __slots__ = ("_tail", "_topics", "error", "limit", "version")
+    __slots__ = ("_at", "_data", "_known", "error", "limit", "version")
 
     def __init__(self, *, version: int = V311, limit: int = 1 << 20) -> None:
         self.version, self.limit = version, limit
         self.error: Malformed | None = None
-        self._tail = b""
-        self._topics: dict[bytes, str] = {}
+        self._data, self._at = b"", 0
+        self._known: dict[bytes, str] = {}
 
     @property
     def waiting(self) -> int:
-        """Bytes of a packet that is not complete yet."""
-        return len(self._tail)
+        """Bytes that are not read yet: packets, or the beginning of one."""
+        return len(self._data) - self._at
+
+    def push(self, data: bytes) -> None:
+        """Bytes have come."""
+        self._data = self._data[self._at :] + data if self.waiting else data
+        self._at = 0
+
+    def allow(self, topic: str) -> None:
+        """Messages on this topic need no further look: `next` may take them on its short way."""
+        raw = topic.encode()
+        if len(self._known) < MOST_KNOWN and len(raw) <= LONGEST_KNOWN:
+            self._known[raw] = topic
 
     def feed(self, data: bytes) -> list[p.Packet]:
-        """The packets that `data` completes, in order."""
+        """All packets that `data` completes, in order."""
+        self.push(data)
         out: list[p.Packet] = []
-        if self.error is not None:
-            return out
-        if self._tail:
-            data = self._tail + data
-        try:
-            at = self._read(data, out)
-            self._tail = data[at:] if at else data
-        except Malformed as error:
-            self.error, self._tail = error, b""
+        while (packet := self.next()) is not None:
+            out.append(packet)
         return out
 
-    def _read(self, data: bytes, out: list[p.Packet]) -> int:
-        """Append whole packets to `out`; returns where the first incomplete one starts."""
-        at, size, limit = 0, len(data), self.limit
-        topics, five, add, publish = self._topics, self.version == V5, out.append, p.Publish
-        while at + 2 <= size:
+    def next(
+        self,
+        make: Callable[..., Any] | None = None,
+        who: tuple[Any, Any, Any] = (None, None, None),
+        messages: list[Any] | None = None,
+        acks: list[bytes] | None = None,
+    ) -> p.Packet | None:
+        """The next packet; None when no other is complete.
+
+        With `make`, usual messages take the short way: PUBLISH at QoS 0 or 1 on an allowed topic, without RETAIN,
+        DUP and properties, becomes `make(topic, payload, *who)` in `messages` and its PUBACK goes into `acks`. Only
+        the others are returned, in their place in the order.
+        """
+        if self.error is not None:
+            return None
+        try:
+            if make is not None and messages is not None and acks is not None and self._known:
+                self._usual(make, who, messages, acks)
+            return self._unusual()
+        except Malformed as error:
+            self.error, self._data, self._at = error, b"", 0
+            return None
+
+    def _usual(
+        self, make: Callable[..., Any], who: tuple[Any, Any, Any], messages: list[Any], acks: list[bytes]
+    ) -> None:
+        """Read on as long as messages are usual."""
+        data, at, limit, known, five = self._data, self._at, self.limit, self._known, self.version == V5
+        size, add, acknowledge = len(data), messages.append, acks.append
+        uid, client_id, now = who
+        while at + 4 <= size:
             first, length, start = data[at], data[at + 1], at + 2
+            if first & 0xFD != 0x30:
+                break
             if length > 0x7F:
                 length, start = _long_length(data, at + 1)
-            if start + length - at > limit:
-                raise Malformed(Reason.PACKET_TOO_LARGE, f"a packet of {length} bytes; {limit} is the most")
             end = start + length
-            if length < 0 or end > size:
+            if length < 0 or end > size or end - at > limit or length < 2:
                 break
-            # QoS 0 or 1, no DUP, a topic seen before, no properties: nearly all. The rest goes the long way.
-            if first & 0xFC == 0x30 and length > 4:
-                name = start + 2 + (data[start] << 8 | data[start + 1])
-                topic = topics.get(data[start + 2 : name])
-                body = name + 2 if first & 2 else name
-                if topic is not None and body < end and not (five and data[body]):
-                    packet_id = data[name:body]
-                    if packet_id == b"\0\0":
-                        raise Malformed(Reason.PROTOCOL_ERROR, "packet identifier 0")
-                    add(publish(topic, data[body + five : end], first >> 1 & 1, first & 1 == 1, packet_id))
-                    at = end
-                    continue
-            packet = codec.decode(self.version, first, data[start:end])
-            if isinstance(packet, p.Publish) and len(topics) < REMEMBERED_TOPICS:
-                topics[packet.topic.encode()] = packet.topic
-            elif isinstance(packet, p.Connect):
-                self.version, five = packet.version, packet.version == V5
-            add(packet)
+            body = start + 2 + (data[start] << 8 | data[start + 1])
+            topic = known.get(data[start + 2 : body])
+            if topic is None:
+                break
+            packet_id = b""
+            if first & 2:
+                packet_id = data[body : body + 2]
+                body += 2
+                if packet_id == b"\0\0":
+                    break
+            if five:
+                if body >= end or data[body]:
+                    break
+                body += 1
+            if body > end:
+                break
+            add(make(topic, data[body:end], uid, client_id, now))
+            if packet_id:
+                acknowledge(b"\x40\x02" + packet_id)
             at = end
-        return at
+        self._at = at
+
+    def _unusual(self) -> p.Packet | None:
+        """Read one packet, whatever it is."""
+        data, at = self._data, self._at
+        if at + 2 > len(data):
+            return None
+        length, start = _long_length(data, at + 1)
+        end = start + length
+        if end - at > self.limit:
+            raise Malformed(Reason.PACKET_TOO_LARGE, f"a packet of {length} bytes; {self.limit} is the most")
+        if length < 0 or end > len(data):
+            return None
+        packet = codec.decode(self.version, data[at], data[start:end])
+        if isinstance(packet, p.Connect):
+            self.version = packet.version
+        self._at = end
+        return packet
 
 
 def _long_length(data: bytes, at: int) -> tuple[int, int]:
-    """A remaining length of two to four bytes, and where it ends; (-1, …) while it is incomplete."""
+    """A remaining length of one to four bytes, and where it ends; (-1, …) while it is incomplete."""
     value = 0
     for index in range(4):
         if at + index >= len(data):

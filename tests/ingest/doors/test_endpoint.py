@@ -241,14 +241,13 @@ def test_messages_right_behind_connect_are_not_lost(start: Start, db: Conn, devi
     assert stored(db) == 5
 
 
-@pytest.mark.parametrize(
-    "noise", [b"GET / HTTP/1.1\r\n\r\n", b"\x00" * 20, b"\x16\x03\x01\x02\x00\x01", b"\xc0\x00"]
-)
-def test_who_speaks_no_mqtt_is_hung_up_on(start: Start, noise: bytes) -> None:
+def test_who_speaks_no_mqtt_is_hung_up_on(start: Start) -> None:
     running = start()
-    with Raw(running.port) as device:
-        device.socket.sendall(noise)
-        assert device.receive() is None
+    tls_hello, ping, no_connect = b"\x16\x03\x01\x02\x00\x01", b"\xc0\x00", b"\x10\x01\x00"
+    for noise in (b"GET / HTTP/1.1\r\n\r\n", b"\x00" * 20, tls_hello, ping, no_connect):
+        with Raw(running.port) as device:
+            device.socket.sendall(noise)
+            assert device.receive() is None
     until(lambda: running.endpoint.detail()["connections"] == 0)
 
 
@@ -258,28 +257,26 @@ def test_an_old_protocol_version_is_named_in_the_refusal(start: Start) -> None:
         assert device.receive() == p.ConnAck(reason=1)
 
 
-@pytest.mark.parametrize(
-    ("data", "reason"),
-    [
+def test_a_malformed_or_oversized_packet_ends_the_connection_with_its_reason(
+    start: Start, db: Conn, devices: dict[str, str]
+) -> None:
+    running = start()
+    wrong = [
         (b"\x30\x80\x80\x40", Reason.PACKET_TOO_LARGE),
         (b"\x00\x00", Reason.MALFORMED),
         (b"\x30\x06\x00\x03a\xffb\x00", Reason.MALFORMED),
         (b"\x30\x06\x00\x03a/#\x00", Reason.TOPIC_NAME_INVALID),
         (b"\x20\x02\x00\x00", Reason.MALFORMED),
-    ],
-)
-def test_a_malformed_or_oversized_packet_ends_the_connection_with_its_reason(
-    start: Start, db: Conn, devices: dict[str, str], data: bytes, reason: Reason
-) -> None:
-    running = start()
-    with Raw(running.port, version=V5) as device:
-        assert device.connect("p-1", devices["p-1"]).max_packet == 262_144
-        device.publish(TOPIC, reading(0))
-        device.socket.sendall(data)
-        said = [device.receive(), device.receive(), device.receive()]
-        assert p.Disconnect(reason) in said
-    until(lambda: stored(db) == 1, "what came before the broken packet")
-    assert running.endpoint.malformed == 1
+    ]
+    for number, (data, reason) in enumerate(wrong):
+        with Raw(running.port, version=V5) as device:
+            assert device.connect("p-1", devices["p-1"]).max_packet == 262_144
+            device.publish(TOPIC, reading(number))
+            device.socket.sendall(data)
+            said = [device.receive(), device.receive(), device.receive()]
+            assert p.Disconnect(reason) in said
+    until(lambda: stored(db) == len(wrong), "what came before the broken packets")
+    assert running.endpoint.malformed == len(wrong)
 
 
 def test_more_in_flight_than_allowed_ends_the_connection(

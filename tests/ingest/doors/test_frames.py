@@ -119,13 +119,57 @@ def test_a_connect_sets_the_version_for_what_follows_in_the_same_read(
     assert stream.feed(encode(hello.version, hello) + encode(hello.version, then)) == [hello, then]
 
 
-@given(topics, st.lists(payloads, min_size=2, max_size=5), versions, ids)
-def test_the_hot_path_reads_the_same_as_the_long_one(
-    topic: str, bodies: list[bytes], version: int, number: int
+@given(
+    versions,
+    st.lists(st.one_of(publishes(), both), max_size=10),
+    st.lists(st.integers(0, 10**6), max_size=12),
+)
+def test_the_short_way_for_messages_says_the_same_as_the_long_one(
+    version: int, said: list[p.Packet], at: list[int]
 ) -> None:
-    said = [p.Publish(topic, body, 1, False, number.to_bytes(2, "big")) for body in bodies]
-    said += [p.Publish(topic, body, 0, True) for body in bodies]
-    assert Stream(version=version).feed(b"".join(encode(version, each) for each in said)) == said
+    stream = Stream(version=version)
+    heard: list[p.Packet] = []
+    for piece in cut(b"".join(encode(version, packet) for packet in said), at):
+        stream.push(piece)
+        while True:
+            messages: list[tuple[str, bytes, int, int, int]] = []
+            acks: list[bytes] = []
+            packet = stream.next(lambda *message: message, (1, 2, 3), messages, acks)
+            assert all(message[2:] == (1, 2, 3) for message in messages)
+            ids = [ack[2:] for ack in acks]
+            assert all(ack == puback(ack[2:]) for ack in acks)
+            for topic, payload, *_ in messages:
+                # A QoS 0 message leaves no acknowledgement; which it was is told by what was said.
+                wanted = said[len(heard)]
+                assert isinstance(wanted, p.Publish)
+                heard.append(p.Publish(topic, payload, wanted.qos, False, ids.pop(0) if wanted.qos else b""))
+            assert not ids
+            if packet is None:
+                break
+            heard.append(packet)
+            if isinstance(packet, p.Publish):
+                stream.allow(packet.topic)
+    assert heard == said
+    assert stream.error is None
+
+
+@given(versions, topics, payloads, st.integers(0, 10**6), st.integers(0, 255), st.booleans())
+def test_a_wrong_byte_in_a_usual_message_never_raises_and_never_reaches_beyond_it(
+    version: int, topic: str, payload: bytes, where: int, byte: int, acknowledged: bool
+) -> None:
+    said = p.Publish(topic, payload, int(acknowledged), False, b"\0\1" if acknowledged else b"")
+    data = bytearray(encode(version, said))
+    data[where % len(data)] = byte
+    quick, slow = Stream(version=version), Stream(version=version)
+    quick.allow(topic)
+    messages: list[tuple[str, bytes]] = []
+    quick.push(bytes(data) + encode(version, said))
+    rest = []
+    while (packet := quick.next(lambda name, body, *_: (name, body), (1, 2, 3), messages, [])) is not None:
+        rest.append(packet)
+    long = slow.feed(bytes(data) + encode(version, said))
+    assert len(messages) + len(rest) == len(long)
+    assert (quick.error and quick.error.reason) == (slow.error and slow.error.reason)
 
 
 @given(publishes())
