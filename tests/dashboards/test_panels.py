@@ -111,4 +111,4 @@ def test_provisioning_names_the_source_that_the_panels_use_and_a_folder_that_exi
     assert used == {(source["type"], source["uid"])}
     assert source["user"] == "meantime_grafana"
     (provider,) = yaml.safe_load((folder / "dashboards/meantime.yaml").read_text())["providers"]
-    assert provider["options"]["path"] == "${MEANTIME_GRAFANA_DASHBOARDS}"
+    assert provider["options"]["path"] == "${GRAFANA_DASHBOARDS}"
