@@ -96,8 +96,8 @@ def booked(conn: Conn) -> list[Booked]:
     return (
         conn.cursor(row_factory=class_row(Booked))
         .execute(
-            f"""select v.id, v.order_id, v.technician_id, v.state, v.planned_by, o.priority, v.travel_start, v.planned_start,
-                       v.planned_end, s.latitude, s.longitude
+            f"""select v.id, v.order_id, v.technician_id, v.state, v.planned_by, o.priority, v.travel_start,
+                       v.planned_start, v.planned_end, s.latitude, s.longitude
                 from fsm.visit v join fsm.work_order o on o.id = v.order_id join fsm.site s on s.id = o.site_id
                 where v.state in {_OPEN} order by v.technician_id, v.travel_start"""
         )
