@@ -17,6 +17,7 @@ from typing import Any
 
 import psycopg
 
+from ingest.message import clean
 from kit.database import Conn, one, rows, scalar
 from kit.errors import Conflict, Invalid, NotFound
 
@@ -138,7 +139,7 @@ def reinstate(conn: Conn, uid: str) -> Credentials:
 def authenticate(conn: Conn, username: str, password: str | None) -> Device | None:
     """The device that these credentials belong to, or None. The token may come as the password of the uid, or
     alone as the username (ThingsBoard's way)."""
-    if "\0" in username:
+    if clean(username) != username:  # no text that PostgreSQL could look for
         return None
     given = _digest(password or username)
     valid = "d.status = 'active' and (c.revoked_at is null or c.revoked_at > kit.now())"

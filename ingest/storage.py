@@ -129,13 +129,24 @@ def ensure(conn: Conn, chunks: Iterable[int]) -> None:
     lets other writers go on, which `create table … partition of` would not."""
     if level(conn) != "plain":
         return
-    missing = [n for n in chunks if scalar(conn, "select to_regclass(%s)", (f"ingest.{_name(n)}",)) is None]
+    missing = _without_partition(conn, chunks)
     if not missing:
         return
     conn.execute("select pg_advisory_xact_lock(%s)", (_LOCK,))
-    for n in missing:
-        if scalar(conn, "select to_regclass(%s)", (f"ingest.{_name(n)}",)) is None:
-            _attach(conn, n)
+    for n in _without_partition(conn, missing):
+        _attach(conn, n)
+
+
+def _without_partition(conn: Conn, chunks: Iterable[int]) -> list[int]:
+    """Those that have none; asked of the catalogue's rows, because to_regclass may remember what was true before
+    another transaction committed."""
+    names = {_name(n): n for n in chunks}
+    found = conn.execute(
+        """select c.relname from pg_inherits i join pg_class c on c.oid = i.inhrelid
+           where i.inhparent = 'ingest.telemetry'::regclass and c.relname = any(%s)""",
+        (list(names),),
+    )
+    return sorted(set(names.values()) - {names[name] for (name,) in found})
 
 
 def _name(chunk: int) -> str:

@@ -10,21 +10,21 @@ from datetime import UTC, datetime
 import numpy as np
 import numpy.typing as npt
 import psycopg
-from psycopg import errors
+from psycopg import errors, pq
 
 from ingest import copying, facts, mapping, run_hours, storage
 from ingest.catalogue import Catalogue
 from ingest.intake import NO_SEQ, Bounds, Group, Intake, Quarantined
 from ingest.message import Arrival, Bad
+from ingest.recent import Recent
 from ingest.rows import Block, Outlier, readings, settle
 from ingest.topics import Format, Topics
 from kit import logs
 from kit.database import Conn
-from kit.errors import Invalid
+from kit.errors import Invalid, MeantimeError
 from kit.settings import Ingest
 
 log = logs.get(__name__)
-RECENT = 100_000  # keys remembered, at least
 
 
 @dataclass(frozen=True)
@@ -90,8 +90,7 @@ class Store:
             Topics(settings.topic_prefix, [*formats, *mapped]),
             register=settings.unknown_devices == "register",
         )
-        self._recent: set[bytes] = set()
-        self._older: set[bytes] = set()
+        self._recent = Recent()
         self._chunks: set[int] = set()
 
     def write(self, conn: Conn, arrivals: Sequence[Arrival]) -> Written:
@@ -101,6 +100,7 @@ class Store:
             psycopg.OperationalError: the database went away or chose this transaction in a deadlock: roll back,
                 call `rolled_back`, try again with the same arrivals.
         """
+        in_transaction(conn)
         try:
             with conn.transaction():
                 return self._write(conn, arrivals, frozenset())
@@ -116,6 +116,7 @@ class Store:
         Raises:
             Invalid: a metric is not one of the model, or a time stamp lies outside the accepted bounds.
         """
+        in_transaction(conn)
         batch_id, now = self._catalogue.begin(conn)
         model = self._catalogue.model(conn, columns.model)
         if unknown := sorted(set(columns.metrics) - model.metrics.keys()):
@@ -135,9 +136,7 @@ class Store:
 
     def committed(self, written: Written) -> None:
         """The transaction of this write is committed: its rows need not be looked for again."""
-        self._recent.update(written.keys)
-        if len(self._recent) > RECENT:
-            self._older, self._recent = self._recent, set()
+        self._recent.add(written.keys)
 
     def rolled_back(self) -> None:
         """The transaction is undone, or nobody knows: whatever was learnt in it is forgotten."""
@@ -180,7 +179,7 @@ class Store:
         seen = sum(len(block) for block in blocks)
         keys: list[bytes] = []
         if remember:
-            blocks, keys = self._unseen(blocks)
+            blocks, keys = self._recent.unseen(blocks)
         new = self._insert(conn, blocks, batch_id)
         quarantined = list(intake.quarantined)
         if new:
@@ -227,19 +226,6 @@ class Store:
             layout = self._catalogue.layout(conn, model, tuple(outlier.rest))
             intake.group(layout).add(outlier.device, outlier.ts, outlier.seq, outlier.received, outlier.rest)
 
-    def _unseen(self, blocks: list[Block]) -> tuple[list[Block], list[bytes]]:
-        """Leave out rows that were stored lately or come twice; also returns all their keys."""
-        by_block = [block.keys() for block in blocks]
-        keys = [key for found in by_block for key in found]
-        unique = set(keys)
-        if len(unique) == len(keys) and unique.isdisjoint(self._recent) and unique.isdisjoint(self._older):
-            return blocks, keys
-        fresh = unique - self._recent - self._older
-        kept = []
-        for block, found in zip(blocks, by_block, strict=True):
-            kept.append(block.take(np.array([_first(fresh, key) for key in found], np.bool_)))
-        return kept, keys
-
     def _insert(self, conn: Conn, blocks: list[Block], batch_id: int) -> list[Block]:
         wanted = {int(n) for block in blocks for n in np.unique(block.ts // storage.CHUNK_US)}
         if not wanted <= self._chunks:
@@ -247,7 +233,10 @@ class Store:
         try:
             with conn.transaction():
                 new = copying.insert(conn, blocks, batch_id)
-        except errors.CheckViolation:  # retention dropped a partition that was there
+        except (
+            errors.CheckViolation
+        ):  # retention dropped a partition that was there: hold the table, make it again
+            conn.execute("lock table ingest.telemetry in row exclusive mode")
             storage.ensure(conn, sorted(wanted))
             new = copying.insert(conn, blocks, batch_id)
         self._chunks |= wanted
@@ -279,12 +268,19 @@ class Store:
         facts.totals(conn, self._door, counts | {f"refused:{name}": n for name, n in written.refused.items()})
 
 
-def _first(fresh: set[bytes], key: bytes) -> bool:
-    """Whether the key is in `fresh`; takes it out."""
-    if key in fresh:
-        fresh.remove(key)
-        return True
-    return False
+def in_transaction(conn: Conn) -> None:
+    """Make sure that savepoints are savepoints: outside of a transaction they would commit on their own.
+
+    Raises:
+        MeantimeError: an autocommit connection without a transaction.
+    """
+    if conn.info.transaction_status != pq.TransactionStatus.IDLE:
+        return
+    if conn.autocommit:
+        raise MeantimeError(
+            "Store.write needs a transaction around it: `with conn.transaction(): store.write(…)`."
+        )
+    conn.execute("select")  # begins one
 
 
 def _range(blocks: Sequence[Block]) -> tuple[datetime | None, datetime | None]:

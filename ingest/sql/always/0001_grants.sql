@@ -4,3 +4,4 @@ grant create on schema ingest to meantime_ingest;
 grant select, insert, update, delete on all tables in schema ingest to meantime_ingest;
 grant usage on all sequences in schema ingest to meantime_ingest;  -- the batch takes its number before its row
 grant select on all tables in schema ingest to meantime_analytics, meantime_fsm, meantime_reports;
+revoke all on ingest.credential from meantime_analytics, meantime_fsm, meantime_reports;

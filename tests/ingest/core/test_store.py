@@ -17,7 +17,7 @@ from ingest.message import Arrival, Item, Row
 from ingest.store import Columns, Store
 from ingest.topics import Target
 from kit.database import Conn, connect, scalar
-from kit.errors import Invalid
+from kit.errors import Invalid, MeantimeError
 from kit.settings import Ingest
 from tests.ingest.core.conftest import HOUR, NOW, arrival, dump, ms, take, telemetry
 
@@ -92,6 +92,15 @@ def test_an_undone_write_leaves_nothing_and_can_be_repeated(writer: Conn, store:
     store.rolled_back()
     assert dump(writer, "telemetry") == {"telemetry": []}
     assert take(writer, store, messages).rows == 2
+
+
+def test_a_write_outside_of_a_transaction_is_refused(fleet: Conn, dsn: str, store: Store) -> None:
+    with pytest.raises(MeantimeError, match="transaction"):
+        store.write(fleet, [telemetry(flow=1)])
+    with connect(dsn) as conn:  # not autocommit: it begins one, and ends none
+        store.write(conn, [telemetry(flow=1)])
+        conn.rollback()
+    assert scalar(fleet, "select count(*) from ingest.telemetry") == 0
 
 
 def stream(chance: random.Random) -> list[Arrival]:
@@ -273,7 +282,7 @@ def test_by_policy_an_unknown_device_registers_itself(writer: Conn) -> None:
 
 def test_a_device_that_fits_no_model_does_not_register_itself(writer: Conn) -> None:
     writer.execute("insert into ingest.model values ('fan', 'Fan', '风机', 'fan')")
-    fleet.execute(
+    writer.execute(
         "insert into ingest.metric values ('fan', 'speed', 'Speed', '转速', 'rpm', 0, 5000, 'reading')"
     )
     store = Store(Ingest(unknown_devices="register"), door="collector")
@@ -317,7 +326,7 @@ def test_a_decoder_that_fails_does_not_stop_the_stream(writer: Conn) -> None:
 
 
 def test_what_the_database_refuses_is_found_and_set_aside(writer: Conn, store: Store) -> None:
-    writer.execute("reset role")
+    writer.execute("set local role none")  # the owner
     writer.execute("alter table ingest.fault_event add constraint poison check (code <> 'W1')")
     messages = [telemetry(at=NOW - n * HOUR, flow=n) for n in range(9)]
     messages.insert(4, arrival("meantime/P-2/fault", {"code": "W1"}))

@@ -1,0 +1,83 @@
+"""Dead letters: listed in words, replayed after a fix, purged."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from ingest import dead_letters, registry
+from ingest.reasons import REASONS
+from ingest.store import Store
+from kit.database import Conn, scalar
+from kit.settings import Ingest
+from tests.ingest.core.conftest import NOW, arrival, take, telemetry
+
+
+def test_letters_are_listed_with_the_reason_in_both_languages(writer: Conn, store: Store) -> None:
+    take(writer, store, [telemetry("P-9", flow=1), arrival("meantime/P-1/telemetry", b"{")])
+    first, second = dead_letters.listing(writer)
+    assert (second["reason"], second["reason_en"], second["reason_zh"]) == (
+        "unknown_device",
+        REASONS["unknown_device"].text_en,
+        REASONS["unknown_device"].text_zh,
+    )
+    assert [row["id"] for row in dead_letters.listing(writer, before=first["id"])] == [second["id"]]
+    assert [row["id"] for row in dead_letters.listing(writer, uid="P-9")] == [second["id"]]
+    assert [row["id"] for row in dead_letters.listing(writer, reason="malformed")] == [first["id"]]
+
+
+def test_after_the_fix_letters_are_replayed(writer: Conn, store: Store) -> None:
+    take(
+        writer,
+        store,
+        [telemetry("P-9", flow=1), telemetry("P-9", flow=2), arrival("meantime/P-9/telemetry", b"{")],
+    )
+    replayer = Store(Ingest(), door="replay")
+    still = dead_letters.replay(writer, "unknown_device", replayer)
+    assert still.stored == []
+    assert set(still.refused.values()) == {"unknown_device"}
+    assert scalar(writer, "select count(*) from ingest.dead_letter") == 3
+    registry.provision(writer, "P-9", "pump")
+    done = dead_letters.replay(writer, "unknown_device", replayer)
+    assert len(done.stored) == 2
+    assert list(done.refused.values()) == ["malformed"]
+    assert scalar(writer, "select count(*) from ingest.telemetry") == 2
+    assert scalar(writer, "select count(*) from ingest.dead_letter") == 3
+    assert [row["reason"] for row in dead_letters.listing(writer)] == ["unknown_device"]
+    assert len(dead_letters.listing(writer, replayed=True)) == 2
+    assert dead_letters.replay(writer, done.stored, replayer).stored == []
+
+
+def test_a_replayed_message_keeps_the_time_it_arrived(writer: Conn, store: Store) -> None:
+    early = NOW - timedelta(days=3)
+    take(writer, store, [arrival("v1/devices/me/telemetry", {"flow": 1}, uid="P-9", at=early)])
+    registry.provision(writer, "P-9", "pump")
+    assert len(dead_letters.replay(writer, "unknown_device", Store(Ingest(), door="replay")).stored) == 1
+    assert scalar(writer, "select ts from ingest.telemetry") == early
+
+
+def test_a_payload_that_was_cut_is_not_replayed(writer: Conn, store: Store) -> None:
+    take(writer, store, [arrival("meantime/P-1/telemetry", b'{"values": {"flow": 1}}' + b" " * 1_100_000)])
+    done = dead_letters.replay(writer, "oversized", Store(Ingest(), door="replay"))
+    assert list(done.refused.values()) == ["oversized"]
+
+
+def test_letters_are_purged_by_age_reason_or_number(writer: Conn, store: Store) -> None:
+    old = NOW - timedelta(days=30)
+    take(
+        writer,
+        store,
+        [arrival("x", b"1", at=old), arrival("x", b"2"), arrival("meantime/P-1/telemetry", b"{")],
+    )
+    assert dead_letters.purge(writer) == 0
+    assert dead_letters.purge(writer, before=NOW - timedelta(days=1)) == 1
+    assert dead_letters.purge(writer, reason="malformed") == 1
+    (left,) = dead_letters.listing(writer)
+    assert dead_letters.purge(writer, ids=[left["id"]]) == 1
+    assert scalar(writer, "select value from ingest.total where name = 'refused:malformed'") == 1
+
+
+def test_the_quarantine_is_listed_in_words(writer: Conn, store: Store) -> None:
+    take(writer, store, [telemetry(flow=1, vibration=99)])
+    (found,) = dead_letters.quarantine(writer, uid="P-1")
+    assert (found["item"], found["reason_en"]) == ("vibration", "Physically impossible")
+    assert dead_letters.quarantine(writer, reason="bad_name") == []
