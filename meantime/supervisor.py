@@ -126,8 +126,14 @@ def remember_clock(dsn: str) -> Callable[[], None]:
 
 
 def resume_clock(conn: psycopg.Connection, rate: float, first: datetime) -> clock.Clock:
-    """Let a simulated clock go on where it was last seen; from `first` when it never ran."""
+    """Let a simulated clock go on where it stood or was last seen; from `first` when it never ran.
+
+    After a clean stop it stands still at rate 0; after a crash it would have run on, so what was written down counts.
+    """
     with conn.transaction():
+        stood = clock.load(conn)
+        if stood.rate == 0 and stood.sim_anchor > first:
+            return clock.set_rate(conn, rate, sim=stood.sim_anchor)
         seen = scalar(conn, "select (value #>> '{}')::timestamptz from kit.state where name = 'clock_seen'")
         return clock.set_rate(conn, rate, sim=max(seen, first) if seen else first)
 

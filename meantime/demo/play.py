@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from kit import logs
+from kit import clock, logs
 from kit.database import connect
 from kit.process import stop_on_signals
 from kit.settings import Settings
@@ -41,17 +41,22 @@ def staged(
         with embedded.only_one(settings.home):
             postgres.remove(postgres.data_folder(settings.home))
     with family.house(settings) as house:
-        if not prepare(house.dsn, settings, speed or settings.simulation.speed, stop):
+        if not prepare(house.dsn, settings, stop):
             yield None
             return
-        with family.running(house, settings, FAMILY) as supervisor:
-            console, endpoint = family.address(settings, supervisor)
-            ready = family.wait_for_console(console, stop)
-            yield Stage(house, supervisor, console, endpoint) if ready else None
+        try:
+            with family.running(house, settings, FAMILY) as supervisor:
+                console, endpoint = family.address(settings, supervisor)
+                ready = family.wait_for_console(console, stop)
+                if ready:  # only now does time pass: nothing of the live part is missed
+                    _let_time_run(house.dsn, speed or settings.simulation.speed)
+                yield Stage(house, supervisor, console, endpoint) if ready else None
+        finally:
+            _let_time_run(house.dsn, 0.0)
 
 
-def prepare(dsn: str, settings: Settings, speed: float, stop: threading.Event) -> bool:
-    """Seed on the first start, and let the simulated clock run on. False when stopped meanwhile."""
+def prepare(dsn: str, settings: Settings, stop: threading.Event) -> bool:
+    """Seed on the first start; the clock then stands where it was left. False when stopped meanwhile."""
     began = time.monotonic()
     done = seed.run(dsn, settings, stop, lambda text: print(text, file=sys.stderr, flush=True))
     if done:
@@ -59,8 +64,13 @@ def prepare(dsn: str, settings: Settings, speed: float, stop: threading.Event) -
     if stop.is_set():
         return False
     with connect(dsn, application="demo", autocommit=True) as conn:
-        resume_clock(conn, speed, seed.ends_at(conn))
+        resume_clock(conn, 0.0, seed.ends_at(conn))
     return True
+
+
+def _let_time_run(dsn: str, rate: float) -> None:
+    with connect(dsn, application="demo", autocommit=True) as conn:
+        clock.set_rate(conn, rate)
 
 
 def run(settings: Settings, *, fresh: bool, speed: float | None) -> int:
@@ -79,7 +89,6 @@ def run(settings: Settings, *, fresh: bool, speed: float | None) -> int:
 
         stage.supervisor.watch(stop, each_second)
         print("Stopping …", file=sys.stderr, flush=True)
-        tick()
     return 0
 
 
