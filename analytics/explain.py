@@ -7,13 +7,13 @@ from there on go through the same engine as live, with the tuning and the fleet 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
-from analytics import store
+from analytics import evidence, store
 from analytics.block import Block
 from analytics.detectors.protocol import Finding
 from analytics.engine import Engine
@@ -60,7 +60,7 @@ def explain(conn: Conn, detection_id: int) -> Explanation:
     )
     if row is None:
         raise NotFound(f"There is no detection {detection_id}.")
-    hashed = store.telemetry_hash(
+    hashed = evidence.telemetry_hash(
         conn, row["device_id"], row["telemetry_from"], row["telemetry_to"], row["through_batch"]
     )
     found = _matching(_replay(conn, row), row)
@@ -100,13 +100,11 @@ def _same(stored: Any, recomputed: Any) -> bool:
 
 
 def _as_row(finding: Finding) -> dict[str, Any]:
-    evidence = finding.evidence()
-    evidence["drivers"] = [asdict(driver) for driver in finding.drivers]
     return {
         "rule_version": finding.version,
         "severity": finding.severity,
         "score": finding.score,
-        "evidence": evidence,
+        "evidence": finding.evidence(),
         "telemetry_from": store.moment(finding.since),
     }
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import timedelta
 from typing import Any
 
-from analytics import store
+from analytics import evidence, store
 from analytics.definitions import DAY
 from analytics.detectors.protocol import Finding
 from analytics.engine import Engine
@@ -15,7 +16,7 @@ from analytics.reader import Reader
 from analytics.store import Position, microseconds
 from kit import follow, logs
 from kit.database import Conn
-from kit.process import Worker
+from kit.process import Job, Worker
 from kit.settings import Settings
 
 log = logs.get(__name__)
@@ -112,7 +113,7 @@ class Partition:
             if done.applied:
                 store.mark_applied(conn, done.applied, _position(facts[-1]))
             if done.findings:
-                store.save_detections(conn, done.findings, self._tuning, self.partition)
+                evidence.save_detections(conn, done.findings, self._tuning, self.partition)
                 _report(done.findings)
 
     def _learn_fleets(self, conn: Conn, at: Position, day: int) -> None:
@@ -146,7 +147,14 @@ def followers(settings: Settings) -> list[follow.Follower]:
 
 def make_worker(dsn: str, settings: Settings) -> Worker:
     """The process: all partitions."""
-    return Worker("analytics", dsn, "meantime_analytics", [_paced(f) for f in followers(settings)])
+    jobs = [Job("forget", 3600, lambda conn: _forget(conn, settings.ingest.raw_retention_days))]
+    return Worker("analytics", dsn, "meantime_analytics", [_paced(f) for f in followers(settings)], jobs)
+
+
+def _forget(conn: Conn, days: int) -> None:
+    """Snapshots are of use only as long as the rows after them are kept."""
+    with conn.transaction():
+        store.drop_snapshots(conn, timedelta(days=days))
 
 
 def _paced(follower: follow.Follower) -> follow.Follower:

@@ -79,8 +79,8 @@ def test_a_sensor_that_sticks_vanishes_or_says_the_impossible_is_no_fault(value:
 
 
 def test_a_metric_that_is_always_the_same_is_no_fault_when_it_moves_once() -> None:
-    block = machines.rows([1], machines.times(40))
-    block.values[:, PRESSURE] = np.where(block.ts < START + 20 * DAY, 6.0, 5.0)
+    block = machines.rows([1], machines.times(24))
+    block.values[:, PRESSURE] = np.where(block.ts < START + 12 * DAY, 6.0, 5.0)
     assert not raises(daily(Engine(PUMP), block))
 
 
@@ -100,7 +100,7 @@ def test_a_single_glitch_is_no_fault() -> None:
 
 
 def test_the_baseline_does_not_learn_while_a_fault_is_suspected() -> None:
-    block = machines.rows([1], machines.times(50), faults=[Fault(1, VIBRATION, 20, 2, 1.5)])
+    block = machines.rows([1], machines.times(40), faults=[Fault(1, VIBRATION, 12, 2, 1.5)])
     found = daily(Engine(PUMP), block)
     kinds = [finding.kind for _, finding in found if finding.rule == "shift"]
     assert kinds == ["raise"]  # four weeks later it is still open: the fault has not become the norm

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 
-from analytics import backtest, explain, worker
+from analytics import backtest, explain, store, worker
 from analytics.definitions import DAY
 from analytics.store import moment
 from kit import follow
@@ -46,6 +48,15 @@ def test_every_detection_follows_from_the_stored_rows(found: Conn) -> None:
         explanation = explain.explain(found, detection)
         assert explanation.ok, explanation.text_en
         assert explanation.recomputed is not None
+
+
+def test_without_snapshots_the_device_is_replayed_from_its_beginning(found: Conn) -> None:
+    snapshots = scalar(found, "select count(*) from analytics.snapshot")
+    store.drop_snapshots(found, timedelta(days=36500))
+    assert scalar(found, "select count(*) from analytics.snapshot") == snapshots > 0
+    store.drop_snapshots(found, timedelta(0))
+    assert scalar(found, "select count(*) from analytics.snapshot") == 0
+    assert all(explain.explain(found, detection).ok for detection in ids(found))
 
 
 def test_a_tampered_row_makes_it_false_and_says_so(found: Conn) -> None:
