@@ -217,7 +217,7 @@ def _single(conn: Conn, order_id: int, at: datetime, settings: Dispatch | None) 
     found: Sequence[store.Waiting] = store.waiting(conn, order_id)
     if not found:
         order_store.get(conn, order_id)  # raises NotFound with the usual message
-    snapshot = reading.read(conn, settings or load().dispatch, at, found)
+    snapshot = reading.read(conn, settings or load().dispatch, at, found, notice=timedelta(0))
     return snapshot, snapshot.problem.job(order_id)
 
 

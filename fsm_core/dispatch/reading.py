@@ -20,6 +20,7 @@ def read(
     at: datetime,
     orders: Sequence[store.Waiting] | None = None,
     stock: store.Stock | None = None,
+    notice: timedelta = snapshot.NOTICE,
 ) -> snapshot.Snapshot:
     """Orders that wait (or those given), other open visits, engineers with their shifts, free stock (or that given)."""
     horizon = at + timedelta(hours=settings.horizon_hours)
@@ -33,5 +34,6 @@ def read(
         who,
         technicians.shifts(conn, who, at, horizon),
         store.free_stock(conn) if stock is None else stock,
+        notice,
     )
     return snapshot.build(facts, snapshot.Road(settings.detour, settings.speed_kmh))

@@ -15,7 +15,7 @@ from fsm_core.sla.rules import Span
 from fsm_core.technicians.store import Engineer
 
 NOTICE = timedelta(minutes=10)
-"""Nobody is sent off sooner than this after the round."""
+"""Rounds send nobody off sooner than this; by hand one may."""
 _MORE = timedelta(minutes=15)  # a visit that has run over its time is expected to last this much longer
 _FRESH = timedelta(hours=12)  # an older position says nothing
 _MINUTE = timedelta(minutes=1)
@@ -46,6 +46,7 @@ class Facts:
     engineers: Sequence[Engineer]
     shifts: Mapping[int, Sequence[Span]]
     stock: Stock
+    notice: timedelta = NOTICE
 
 
 @dataclass(frozen=True)
@@ -101,7 +102,7 @@ def _technician(facts: Facts, who: Engineer, epoch: datetime, places: _Places) -
     home = places.index(who.latitude, who.longitude)
     shifts = []
     for begin, end in facts.shifts[who.id]:
-        start = max(ceil((begin - epoch) / _MINUTE), NOTICE // _MINUTE)
+        start = max(ceil((begin - epoch) / _MINUTE), facts.notice // _MINUTE)
         finish = floor((end - epoch) / _MINUTE)
         if start < finish:
             shifts.append(Shift(start, finish, _origin(who, begin, epoch, home, places)))

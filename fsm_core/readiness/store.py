@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from fsm_core.dispatch import explain, reading, reasons, store
 from fsm_core.dispatch.draft import Draft
@@ -47,7 +47,7 @@ def overview(conn: Conn, at: datetime, *, settings: Dispatch | None = None) -> l
 
 
 def _read(conn: Conn, at: datetime, settings: Dispatch | None, wanted: Sequence[store.Waiting]) -> Snapshot:
-    return reading.read(conn, settings or load().dispatch, at, wanted)
+    return reading.read(conn, settings or load().dispatch, at, wanted, notice=timedelta(0))
 
 
 def _judge(snapshot: Snapshot, draft: Draft, order_id: int, state: str, held: str | None) -> Readiness:

@@ -202,6 +202,16 @@ def test_assigning_by_hand_books_the_time_that_was_asked_for(db: Conn, order: Ma
     assert (visit.planned_start, visit.planned_by) == (start, "manual")
 
 
+def test_by_hand_somebody_may_be_sent_at_once_but_not_into_the_past(
+    db: Conn, order: Make, world: World
+) -> None:
+    made = order()
+    with pytest.raises(NotReady), db.transaction():
+        actions.assign(db, made.id, world.technician, DESK, NOW, start=NOW - timedelta(hours=1))
+    with db.transaction():
+        assert actions.assign(db, made.id, world.technician, DESK, NOW, start=NOW).planned_start == NOW
+
+
 @pytest.mark.parametrize(("constraint", "hours"), [("skill", None), ("overlap", 2), ("calendar", 9)])
 def test_an_assignment_that_cannot_be_names_the_constraint(
     db: Conn, order: Make, world: World, constraint: str, hours: int | None
