@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from fsm_core.parts import store as parts
+from fsm_core.settlement import store as settlement
 from fsm_core.sla import rules as sla_rules
 from fsm_core.sla import store as sla
 from fsm_core.work_orders.rules import FOLLOWS, OPEN_VISIT, Event, replay
@@ -15,8 +16,15 @@ Finding = dict[str, Any]
 
 
 def check(conn: Conn) -> list[Finding]:
-    """Nothing, or one row a finding: orders, their log, episodes, SLA clocks, stock."""
-    return [*_logs(conn), *_orders(conn), *_episodes(conn), *_clocks(conn), *parts.invariants(conn)]
+    """Nothing, or one row a finding: orders, their log, episodes, SLA clocks, stock, money."""
+    return [
+        *_logs(conn),
+        *_orders(conn),
+        *_episodes(conn),
+        *_clocks(conn),
+        *parts.invariants(conn),
+        *settlement.invariants(conn),
+    ]
 
 
 def _finding(code: str, en: str, zh: str, **detail: Any) -> Finding:

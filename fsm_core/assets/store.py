@@ -6,9 +6,11 @@ import secrets
 from datetime import date, datetime
 from typing import Any
 
+import psycopg
+
 from fsm_core.assets.rules import renewed_until
 from kit.database import Conn, one, rows
-from kit.errors import NotFound
+from kit.errors import Conflict, Invalid, NotFound
 
 
 def device(conn: Conn, device_id: int) -> dict[str, Any]:
@@ -114,13 +116,30 @@ def register(
     warranty_hours: float | None = None,
     criticality: int = 3,
 ) -> dict[str, Any]:
-    """Make a provisioned device an asset at a site; returns it as `device` does."""
-    conn.execute(
-        """insert into fsm.device (id, serial, site_id, parent_id, installed_on, warranty_until, warranty_hours,
-               criticality, qr_token) values (%s, %s, %s, %s, %s, %s, %s, %s, %s)""",
-        (device_id, serial, site_id, parent_id, installed_on, warranty_until, warranty_hours, criticality,
-         secrets.token_urlsafe(12)),
-    )  # fmt: skip
+    """Make a provisioned device an asset at a site; returns it as `device` does.
+
+    Raises:
+        Conflict: it is one already, or the serial number is another's.
+        Invalid: no such device, site or parent, or a criticality outside 1 to 4.
+    """
+    try:
+        with conn.transaction():
+            conn.execute(
+                """insert into fsm.device (id, serial, site_id, parent_id, installed_on, warranty_until,
+                       warranty_hours, criticality, qr_token) values (%s, %s, %s, %s, %s, %s, %s, %s, %s)""",
+                (device_id, serial, site_id, parent_id, installed_on, warranty_until, warranty_hours, criticality,
+                 secrets.token_urlsafe(12)),
+            )  # fmt: skip
+    except psycopg.errors.UniqueViolation as error:
+        raise Conflict(
+            f"The device is an asset already, or serial number {serial!r} is another's."
+        ) from error
+    except psycopg.errors.ForeignKeyViolation as error:
+        raise Invalid(f"There is no such device, site or parent: {error.diag.message_detail}") from error
+    except psycopg.errors.CheckViolation as error:
+        raise Invalid(
+            f"Criticality {criticality} does not exist; it is 1 (the most critical) to 4."
+        ) from error
     return device(conn, device_id)
 
 

@@ -88,6 +88,8 @@ def _first(conn: Conn, fact: Fact, moment: datetime, policy: Policy, now: dateti
         return None
     found = store.situation(conn, fact["device_id"], fact["failure_mode"], fact["ts"], moment, policy)
     decision = rules.decide(Signal(fact["ts"], fact["rule"], fact["severity"]), found, policy)
+    if decision.outcome == "attached" and _has_ended(conn, decision.order_id):
+        return _first(conn, fact, moment, policy, now)  # it ended while we looked
     episode = None
     if decision.opens or decision.outcome == "attached":
         order_id = decision.order_id or _open(conn, fact, decision, found, policy, now)
@@ -99,6 +101,11 @@ def _first(conn: Conn, fact: Fact, moment: datetime, policy: Policy, now: dateti
     verdict = Verdict(fact["id"], episode.id if episode else None, order, decision.outcome, decision.rule)
     store.write_verdicts(conn, [verdict], now)
     return episode
+
+
+def _has_ended(conn: Conn, order_id: int | None) -> bool:
+    """Whether an order is over; from here on nobody ends it before we are done."""
+    return order_id is not None and order_store.get(conn, order_id, lock=True).state in ENDED
 
 
 def _open(

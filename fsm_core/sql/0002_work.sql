@@ -68,6 +68,18 @@ create table fsm.work_order (
 create index on fsm.work_order (state, opened_at desc);
 create index on fsm.work_order (device_id, opened_at desc);
 create index on fsm.work_order (customer_id);
+create index on fsm.work_order (site_id, fault_at) where source = 'automatic';
+
+-- Settled means priced and posted: at the end of the transaction the settlement is there (its table comes in 0004).
+create or replace function fsm.check_settled() returns trigger language plpgsql as $$
+begin
+    if not exists (select from fsm.settlement where order_id = new.id) then
+        raise exception '% has no settlement: settle it, do not only move it', new.number using errcode = '23514';
+    end if;
+    return null;
+end $$;
+create constraint trigger settled_is_priced after update of state on fsm.work_order deferrable initially deferred
+    for each row when (new.state = 'settled' and old.state <> 'settled') execute function fsm.check_settled();
 
 -- One episode per open (device, failure mode): the index is the rule.
 create table fsm.episode (
@@ -82,6 +94,7 @@ create table fsm.episode (
 );
 create unique index one_open_episode on fsm.episode (device_id, failure_mode) where closed_at is null;
 create index on fsm.episode (order_id);
+create index on fsm.episode (device_id, failure_mode, closed_at);
 
 -- What became of every detection, and by which rule.
 create table fsm.episode_signal (
@@ -95,6 +108,7 @@ create table fsm.episode_signal (
 );
 create index on fsm.episode_signal (episode_id);
 create index on fsm.episode_signal (order_id);
+create index on fsm.episode_signal (rule) where outcome = 'suppressed';
 
 create table fsm.visit (
     id             bigint generated always as identity primary key,

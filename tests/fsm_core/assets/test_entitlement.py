@@ -20,7 +20,7 @@ from fsm_core.assets.rules import (
 )
 from fsm_core.work_orders import actions as orders
 from kit.database import Conn, one, scalar
-from kit.errors import NotFound
+from kit.errors import Conflict, Invalid, NotFound
 from tests.fsm_core import factory
 from tests.fsm_core.factory import T0
 
@@ -159,3 +159,19 @@ def test_a_provisioned_device_becomes_an_asset(db: Conn) -> None:
     assert (found["uid"], found["site_id"]) == ("new", world.site)
     assert len(found["qr_token"]) >= 12
     assert one(db, "select 1 from fsm.device where id = %s", (device_id,))
+    with pytest.raises(Conflict):
+        assets.register(db, device_id, serial="S-10", site_id=world.site, installed_on=TODAY)
+    with pytest.raises(Invalid, match="site"):
+        assets.register(db, spare(db, world.model), serial="S-10", site_id=999, installed_on=TODAY)
+    with pytest.raises(Invalid, match="Criticality 9"):
+        assets.register(
+            db, spare(db, world.model), serial="S-11", site_id=world.site, installed_on=TODAY, criticality=9
+        )
+
+
+def spare(conn: Conn, model: str) -> int:
+    count: int = scalar(conn, "select count(*) from ingest.device")
+    found: int = scalar(
+        conn, "insert into ingest.device (uid, model) values (%s, %s) returning id", (f"spare-{count}", model)
+    )
+    return found

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 
+import psycopg
 import pytest
 
 from fsm_core import invariants
 from fsm_core.actors import Actor
 from fsm_core.assets import entitlement
 from fsm_core.parts import actions as parts
+from fsm_core.settlement import actions as settlement
 from fsm_core.work_orders import actions, rules, store
-from kit.database import Conn, one, rows, scalar
+from kit.database import Conn, connect, one, rows, scalar
 from kit.errors import Conflict, Forbidden, Invalid, NotFound, NotReady, StaleVersion
 from tests.fsm_core import factory
 from tests.fsm_core.factory import DESK, FINANCE, MANAGER, T0, World, engineer
@@ -43,12 +46,22 @@ def clocks(conn: Conn, order_id: int) -> dict[str, datetime | None]:
 def test_an_order_goes_from_new_to_closed_and_its_log_says_so(db: Conn, world: World) -> None:
     order = factory.repaired(db, world)
     assert order.state == "work_done"
-    for action, actor in (("review", MANAGER), ("settle", FINANCE), ("close", FINANCE)):
-        order = actions.move_order(db, order.id, action, actor, T0 + DAY)
+    actions.move_order(db, order.id, "review", MANAGER, T0 + DAY)
+    with db.transaction():
+        settlement.settle(db, order.id, FINANCE, T0 + DAY)
+    order = actions.move_order(db, order.id, "close", FINANCE, T0 + DAY)
     assert order.state == "closed"
     told = replayed(db, order.id)
     assert (told.order, list(told.visits.values())) == ("closed", ["done"])
     assert invariants.check(db) == []
+
+
+def test_an_order_is_not_called_settled_without_a_settlement(db: Conn, world: World) -> None:
+    order = factory.repaired(db, world)
+    actions.move_order(db, order.id, "review", MANAGER, T0 + DAY)
+    with pytest.raises(psycopg.errors.CheckViolation, match="no settlement"), db.transaction():
+        actions.move_order(db, order.id, "settle", FINANCE, T0 + DAY)
+    assert store.get(db, order.id).state == "reviewed"
 
 
 def test_each_promise_stops_at_its_moment(db: Conn, world: World) -> None:
@@ -321,6 +334,29 @@ def test_a_device_at_another_site_is_refused(db: Conn, world: World) -> None:
     elsewhere = factory.site(db, world.customer)
     with pytest.raises(Invalid, match="does not stand at site"):
         factory.opened(db, world, site_id=elsewhere)
+
+
+def test_of_eight_people_accepting_at_once_one_does(db: Conn, dsn: str, world: World) -> None:
+    order = factory.opened(db, world)
+    start, outcomes = threading.Barrier(8), list[str]()
+
+    def accept() -> None:
+        with connect(dsn, autocommit=True) as conn:
+            start.wait()
+            try:
+                with conn.transaction():
+                    actions.move_order(conn, order.id, "accept", DESK, T0)
+                outcomes.append("accepted")
+            except Conflict:
+                outcomes.append("refused")
+
+    threads = [threading.Thread(target=accept) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(outcomes) == ["accepted"] + ["refused"] * 7
+    assert len(store.events(db, order.id)) == 2
 
 
 def test_lists_show_what_exists_for_the_reader(db: Conn, world: World) -> None:
