@@ -30,7 +30,7 @@ from kit.settings import Dispatch, Settings, load
 
 log = logs.get(__name__)
 ACTOR = Actor.rule("dispatch")
-_SECONDS_PER_ORDER = 0.01
+_SECONDS_PER_ORDER = 0.007
 """Search time grows with the orders that wait, up to the setting."""
 
 
