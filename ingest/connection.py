@@ -260,9 +260,11 @@ class Connection(asyncio.BufferedProtocol):
             self.server.send_retained(self, topics)
 
     def deliver(self, topic: str, payload: bytes, *, retain: bool = False) -> None:
-        """Send a message to the device if it subscribed to it."""
-        if greeting.hears(self.filters, topic, self._own):
-            self.write(encode(self.stream.version, p.Publish(topic, payload, 0, retain)))
+        """Send a message to the device if it subscribed to it and can take one of that size."""
+        most = self._connect.max_packet if self._connect is not None else 0
+        data = encode(self.stream.version, p.Publish(topic, payload, 0, retain))
+        if greeting.hears(self.filters, topic, self._own) and (not most or len(data) <= most):
+            self.write(data)
 
     def _malformed(self, error: Malformed) -> None:
         if not self.open:

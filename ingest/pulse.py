@@ -23,6 +23,7 @@ from kit.process import beat
 
 log = logs.get(__name__)
 MOST_JOBS = 500
+STOP_SECONDS = 0.4
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +62,7 @@ class Pulse:
         """Finish the jobs at hand and end the thread."""
         self._stop.set()
         self._jobs.put(None)
-        self._thread.join(2.0)
+        self._thread.join(STOP_SECONDS)
 
     def now(self) -> datetime:
         """The present by the database's clock, as of the last beat's settings."""

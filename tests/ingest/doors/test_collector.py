@@ -23,7 +23,7 @@ from tests.ingest.doors.helpers import Raw, reading, until
 from tests.ingest.doors.processes import Process
 
 pytestmark = pytest.mark.broker
-KILLS = 8
+KILLS = 5
 
 
 class Broker:
@@ -108,7 +108,7 @@ def count(db: Conn) -> int:
 def test_a_killed_collector_loses_nothing_and_stores_nothing_twice(
     collector: Callable[..., Process], broker: Broker, db: Conn
 ) -> None:
-    process, total, dice = collector(), 3000, random.Random(7)
+    process, total, dice = collector(), 2000, random.Random(7)
     process.start()
     until(lambda: subscribed(db))
     publisher = Thread(

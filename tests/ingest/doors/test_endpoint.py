@@ -227,6 +227,19 @@ def test_two_connections_of_a_device_hear_its_retained_messages(
         assert one.receive() == p.Publish("meantime/p-1/command", b'{"do": "report"}')
 
 
+def test_a_retained_message_larger_than_the_device_can_take_is_not_sent(
+    start: Start, devices: dict[str, str]
+) -> None:
+    with Raw(start().port, version=V5) as device:
+        device.connect("p-1", devices["p-1"], max_packet=100)
+        device.publish("meantime/p-1/command", b"x" * 200, 1, retain=True)
+        device.publish("meantime/p-1/status", b'{"online": true}', 2, retain=True)
+        assert [device.receive() for _ in range(2)] == [p.Ack(p.PUBACK, 2), p.Ack(p.PUBACK, 3)]
+        device.send(p.Subscribe(1, (("meantime/p-1/#", 0),)))
+        assert device.receive() == p.SubAck(1, (0,))
+        assert device.receive() == p.Publish("meantime/p-1/status", b'{"online": true}', 0, True)
+
+
 def test_messages_right_behind_connect_are_not_lost(start: Start, db: Conn, devices: dict[str, str]) -> None:
     with Raw(start().port) as device:
         device.send(

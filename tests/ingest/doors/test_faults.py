@@ -8,13 +8,17 @@ import ssl
 import subprocess
 import threading
 import time
+import tomllib
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
+from psycopg import sql
 
+from ingest import device_types, registry
 from ingest.buffer import Buffer
 from ingest.message import Arrival
 from ingest.mqtt import packets as p
@@ -25,7 +29,8 @@ from kit.clock import now
 from kit.database import Conn, connect, rows, scalar
 from kit.settings import Endpoint as EndpointSettings
 from kit.settings import Ingest, Settings
-from tests.ingest.doors.conftest import Running
+from meantime import postgres
+from tests.ingest.doors.conftest import PUMP, Running
 from tests.ingest.doors.helpers import Raw, reading, until
 from tests.ingest.doors.processes import Process
 
@@ -209,17 +214,27 @@ def _connected(port: int, uid: str, token: str, will: p.Will | None) -> Raw | No
 
 
 def test_an_end_point_that_starts_before_the_database_serves_when_it_is_there(
-    dsn: str, devices: dict[str, str], db: Conn
+    server: postgres.Server, template: str
 ) -> None:
-    port = free_port()
-    nowhere = psycopg.conninfo.make_conninfo(dsn, dbname="not_there_yet")
-    with Process("ingest.endpoint", on(nowhere, port)) as process:
-        answer = until(lambda: _refusal(port, devices["p-1"]))
+    name, port = f"t_{uuid.uuid4().hex[:12]}", free_port()
+    with (
+        Process("ingest.endpoint", on(server.dsn(name), port)) as process,
+        psycopg.connect(server.dsn("postgres"), autocommit=True) as admin,
+    ):
+        answer = until(lambda: _answer(port, "nobody knows yet"))
         assert answer.reason == 3  # server unavailable
+        admin.execute(
+            sql.SQL("create database {} template {}").format(sql.Identifier(name), sql.Identifier(template))
+        )
+        with connect(server.dsn(name), autocommit=True) as late:
+            device_types.load(late, tomllib.loads(PUMP.read_text(encoding="utf-8")))
+            token = registry.provision(late, "p-1", "pump-p100").token
+            until(lambda: (answer := _answer(port, token)) and answer.reason == 0, "admission")
         assert process.stop() == 0
+        admin.execute(sql.SQL("drop database {} with (force)").format(sql.Identifier(name)))
 
 
-def _refusal(port: int, token: str) -> p.ConnAck | None:
+def _answer(port: int, token: str) -> p.ConnAck | None:
     try:
         with Raw(port) as device:
             return device.connect("p-1", token)
