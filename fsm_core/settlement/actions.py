@@ -43,9 +43,10 @@ def settle(conn: Conn, order_id: int, actor: Actor, at: datetime) -> Settlement:
     order = store.order_head(conn, order_id)
     if (before := store.find(conn, order_id)) is not None:
         return before
-    move_order(conn, order_id, "settle", actor, at)
-    parts.release(conn, order_id, Actor.rule("settlement"), at)
-    return _book(conn, order["id"], order["customer_id"], order["currency"], order["misuse"], 1, at)
+    with conn.transaction():  # all or nothing, whatever the caller catches: settled means priced
+        move_order(conn, order_id, "settle", actor, at)
+        parts.release(conn, order_id, Actor.rule("settlement"), at)
+        return _book(conn, order["id"], order["customer_id"], order["currency"], order["misuse"], 1, at)
 
 
 def correct(conn: Conn, order_id: int, actor: Actor, at: datetime) -> Settlement:
