@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from ingest import facts
-from ingest.counters import DAY, ODD, Counter, Folded, Replacement, explain, fold
+from ingest.counters import DAY, ODD, Counter, Folded, Replacement, explain, fold, steady
 from ingest.intake import Quarantined, micros_of
 from ingest.message import Bad
 from kit import clock
@@ -36,10 +36,11 @@ def count(conn: Conn, readings: Sequence[Reading], rolls_at: Mapping[int, float 
     devices = list(by_device)
     counters = _counters(conn, devices)
     replaced = _replacements(conn, devices)
-    folded = {
-        device: fold(counters.get(device), found, rolls_at.get(device), replaced.get(device, ()))
-        for device, found in by_device.items()
-    }
+    folded = {}
+    for device, found in by_device.items():
+        counter, exchanges = counters.get(device), replaced.get(device, ())
+        few = found[-1:] if not exchanges and steady(counter, found) else found
+        folded[device] = fold(counter, few, rolls_at.get(device), exchanges)
     _save(conn, folded)
     _mark_late(conn, folded)
     return _odd(conn, folded)
