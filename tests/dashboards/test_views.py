@@ -44,11 +44,11 @@ def test_the_interval_is_the_chi_square_one(db: Conn) -> None:
     assert row["high"] == pytest.approx(800 / stats.chi2.ppf(0.05, 2))
 
 
-@pytest.mark.parametrize("failures", [1, 2, 3, 10, 49, 50, 400])
-@pytest.mark.parametrize("p", [0.05, 0.95])
-def test_the_quantile_is_that_of_scipy(db: Conn, failures: int, p: float) -> None:
-    found = scalar(db, "select reports.chi_square(%s, %s)", (failures, p))
-    assert found == pytest.approx(stats.chi2.ppf(p, 2 * failures), rel=1e-3)
+def test_the_quantile_is_that_of_scipy(db: Conn) -> None:
+    for failures in (1, 2, 3, 10, 49, 50, 400):
+        for p in (0.05, 0.95):
+            found = scalar(db, "select reports.chi_square(%s, %s)", (failures, p))
+            assert found == pytest.approx(stats.chi2.ppf(p, 2 * failures), rel=1e-3)
 
 
 def test_a_mode_without_failures_has_hours_and_a_lower_bound_only(db: Conn) -> None:
