@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any, cast
 
-from fastapi import Depends, Request
+from fastapi import Depends, Request, Response
 from psycopg_pool import ConnectionPool
 
 from api import accounts
@@ -121,6 +121,7 @@ class Call:
     at: datetime
     request: str
     key: str | None
+    response: Response
 
     @property
     def actor(self) -> Actor:
@@ -129,7 +130,11 @@ class Call:
 
 
 def _call(
-    request: Request, conn: Tx, user: CurrentUser, body_hash: Annotated[str, Depends(_body_hash)]
+    request: Request,
+    response: Response,
+    conn: Tx,
+    user: CurrentUser,
+    body_hash: Annotated[str, Depends(_body_hash)],
 ) -> Call:
     return Call(
         conn,
@@ -137,6 +142,7 @@ def _call(
         clock.now(conn),
         f"{request.method} {request.url.path} {body_hash}",
         request.headers.get("idempotency-key"),
+        response,
     )
 
 

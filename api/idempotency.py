@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Any
 
 from fastapi.encoders import jsonable_encoder
-from fastapi.responses import JSONResponse
 from psycopg.types.json import Jsonb
 
 from api.deps import Call
@@ -14,7 +13,7 @@ from kit.database import one
 from kit.errors import Conflict, Invalid
 
 
-def once(call: Call, act: Callable[[], Any], *, status: int = 200) -> Any:
+def once(call: Call, act: Callable[[], Any]) -> Any:
     """Run `act` unless this key was answered before; then give that answer again.
 
     The key's row is written in the transaction of the effect: a second request that arrives meanwhile waits for
@@ -24,30 +23,33 @@ def once(call: Call, act: Callable[[], Any], *, status: int = 200) -> Any:
         return act()
     if not 1 <= len(call.key) <= 200:
         raise Invalid("An Idempotency-Key has 1 to 200 characters.")
-    if (earlier := _earlier(call)) is not None:
-        return earlier
-    content = jsonable_encoder(act())
-    call.conn.execute(
-        "update api.idempotency set status = %s, body = %s where user_id = %s and key = %s",
-        (status, Jsonb(content), call.user.id, call.key),
-    )
-    return content
+    if _is_first(call):
+        content = jsonable_encoder(act())
+        call.conn.execute(
+            "update api.idempotency set body = %s where user_id = %s and key = %s",
+            (Jsonb(content), call.user.id, call.key),
+        )
+        return content
+    return _earlier(call)
 
 
-def _earlier(call: Call) -> JSONResponse | None:
+def _is_first(call: Call) -> bool:
     inserted = call.conn.execute(
         """insert into api.idempotency (user_id, key, request) values (%s, %s, %s)
            on conflict do nothing returning 1""",
         (call.user.id, call.key, call.request),
     ).fetchone()
-    if inserted:
-        return None
+    return inserted is not None
+
+
+def _earlier(call: Call) -> Any:
     row = one(
         call.conn,
-        "select request, status, body from api.idempotency where user_id = %s and key = %s",
+        "select request, body from api.idempotency where user_id = %s and key = %s",
         (call.user.id, call.key),
     )
     assert row is not None, "the conflicting row is committed, or the insert would have waited for it"
     if row["request"] != call.request:
         raise Conflict("This Idempotency-Key was used for another request; use a fresh one.", key=call.key)
-    return JSONResponse(row["body"], row["status"], headers={"Idempotency-Replayed": "true"})
+    call.response.headers["Idempotency-Replayed"] = "true"
+    return row["body"]

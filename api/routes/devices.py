@@ -46,7 +46,7 @@ def listing(
 @router.post("", response_model=Credentials, status_code=201, dependencies=MANAGING)
 def provision(body: Provision, call: CallDep) -> Any:
     """Let a device in. The token is shown this once."""
-    return once(call, lambda: registry.provision(call.conn, body.uid, body.model), status=201)
+    return once(call, lambda: registry.provision(call.conn, body.uid, body.model))
 
 
 @router.get("/{uid}", response_model=Device)

@@ -80,7 +80,7 @@ def open_order(body: NewOrder, call: CallDep) -> Any:
         taken = intake.take_in(call, body)
         return order_detail(call.conn, call.user, taken.order.id) | {"duplicates": taken.duplicates}
 
-    return once(call, act, status=201)
+    return once(call, act)
 
 
 @router.get("/{order_id}", response_model=OrderDetail)

@@ -4,8 +4,7 @@ create table api.idempotency (
     user_id    int not null,
     key        text not null check (length(key) between 1 and 200),
     request    text not null,                  -- method, path and body hash: one key, one request
-    status     int,                            -- null while the first request runs
-    body       jsonb,
+    body       jsonb,                          -- null while the first request runs
     created_at timestamptz not null default clock_timestamp(),
     primary key (user_id, key)
 );

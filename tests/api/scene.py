@@ -55,7 +55,6 @@ class Scene:
     visit_at_work: int = 0
     engineer: int = 0
     other_engineer: int = 0
-    provider_order: int = 0
     customer: int = 0
 
 
@@ -179,7 +178,7 @@ def _orders(conn: Conn, scene: Scene) -> None:
         orders.move_visit(conn, visit.id, "confirm", SYSTEM, NOW)
         other = _technician(conn, scene.planned, scene.engineer)
         planned = dispatch.assign(conn, scene.planned, other, SYSTEM, NOW)
-        scene.visit_planned, scene.other_engineer, scene.provider_order = planned.id, planned.technician_id, 0
+        scene.visit_planned, scene.other_engineer = planned.id, planned.technician_id
 
 
 def _technician(conn: Conn, order_id: int, but: int) -> int:
@@ -199,9 +198,9 @@ def _signal(conn: Conn, device: int) -> int:
     detection = scalar(
         conn,
         """insert into analytics.detection (device_id, ts, kind, rule, rule_version, failure_mode, severity, score,
-               evidence, telemetry_from, telemetry_to, through_batch, partition,
-               telemetry_hash)
-           values (%s, %s, 'raise', 'shift', 1, 'bearing_wear', 2, 8.1, %s, %s, %s, 1, 0, repeat('ab12', 16)) returning id""",
+               evidence, telemetry_from, telemetry_to, through_batch, partition, telemetry_hash)
+           values (%s, %s, 'raise', 'shift', 1, 'bearing_wear', 2, 8.1, %s, %s, %s, 1, 0, repeat('ab12', 16))
+           returning id""",
         (device, at, Jsonb({"drivers": drivers, "codes": [{"code": "E101", "ts": at.isoformat(), "active": True}]}),
          at - timedelta(hours=12), at),
     )  # fmt: skip

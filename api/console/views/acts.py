@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Form
-from fastapi.responses import JSONResponse, RedirectResponse, Response
+from fastapi.responses import Response
 from pydantic import ValidationError
 
 from api import intake, verbs
@@ -31,12 +31,7 @@ def _done(call: Call, back: str, act: Callable[[], Any]) -> Response:
     def do() -> dict[str, str]:
         return {"back": act() or back}
 
-    found = once(call, do)
-    return RedirectResponse(_back(back), 303) if isinstance(found, JSONResponse) else back_to(found["back"])
-
-
-def _back(path: str) -> str:
-    return back_to(path).headers["location"]
+    return back_to(once(call, do)["back"])
 
 
 @router.post("/orders/new", dependencies=[Depends(require("orders.open"))])
