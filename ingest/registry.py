@@ -42,10 +42,8 @@ class Credentials:
     token: str
 
 
-def provision(
-    conn: Conn, uid: str, model: str, at: datetime | None = None, *, token: str | None = None
-) -> Credentials:
-    """Register a device and give it its first token: a random one, or `token` (for simulated fleets).
+def provision(conn: Conn, uid: str, model: str, at: datetime | None = None) -> Credentials:
+    """Register a device and give it its first token.
 
     Raises:
         Invalid: the uid is not one.
@@ -53,7 +51,7 @@ def provision(
         Conflict: the uid is taken.
     """
     device = add(conn, uid, model, at)
-    return _credentials(conn, device.id, uid, token)
+    return _credentials(conn, device.id, uid)
 
 
 def add(conn: Conn, uid: str, model: str, at: datetime | None = None) -> Device:
@@ -196,8 +194,8 @@ def _digest(token: str) -> bytes:
     return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
 
 
-def _credentials(conn: Conn, device_id: int, uid: str, token: str | None = None) -> Credentials:
-    token = token or secrets.token_urlsafe(24)
+def _credentials(conn: Conn, device_id: int, uid: str) -> Credentials:
+    token = secrets.token_urlsafe(24)
     conn.execute(
         "insert into ingest.credential (device_id, username, secret) values (%s, %s, %s)",
         (device_id, uid, _digest(token)),

@@ -22,7 +22,7 @@ from analytics import worker as analytics
 from fsm_core.actors import Actor
 from fsm_core.plans import worker as plans
 from fsm_core.work_orders import actions as orders
-from kit import clock, follow, logs
+from kit import follow, logs
 from kit.database import Conn, connect, scalar
 from kit.errors import Unavailable
 from kit.settings import Settings
@@ -138,7 +138,6 @@ class InStep:
 
     def known(self, at: datetime, replaced: Sequence[tuple[str, str]]) -> None:
         """Everything up to `at` is committed: let detection and orders see it; replaced components end their orders."""
-        clock.set_rate(self.conn, 0.0, sim=at)
         follow.catch_up(self.conn, self.followers)
         for uid, component in replaced:
             self._end(uid, component, at)

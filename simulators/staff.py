@@ -14,6 +14,7 @@ import psycopg
 
 from kit import clock, database, logs, process
 from kit.clock import Clock
+from kit.errors import Unavailable
 from kit.settings import Settings
 from simulators import staff_rules, truth
 from simulators.staff_rules import Step, VisitView
@@ -205,7 +206,7 @@ def run(settings: Settings, stop: threading.Event) -> None:
             ticking = ticking or _clock(dsn)
             staff.round(ticking.now())
             pause.rest()
-        except (httpx.HTTPError, psycopg.Error, database.Unavailable) as error:
+        except (httpx.HTTPError, psycopg.Error, Unavailable) as error:
             log.info("not reachable yet", error=repr(error))
             staff._clients.clear()
             ticking = None

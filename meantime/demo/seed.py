@@ -10,13 +10,13 @@ from zoneinfo import ZoneInfo
 
 from psycopg.types.json import Jsonb
 
-from ingest import registry
 from kit import clock, logs
 from kit.database import Conn, connect, one, scalar
 from kit.settings import Settings
 from meantime import device_types
 from meantime.demo import history, world
 from simulators import fleet
+from simulators.enrolment import enrol
 from simulators.fleet import Machine
 
 STATE = "demo"
@@ -80,16 +80,15 @@ def _begin(conn: Conn, settings: Settings) -> datetime:
 def _devices(conn: Conn, settings: Settings, machines: Sequence[Machine], end: datetime) -> None:
     """Register every machine at the door and as a customer's asset; its warranty and age by the seed."""
     sites = [row[0] for row in conn.execute("select id from fsm.site order by id")]
+    ids = enrol(conn, settings.simulation.seed, machines, end - timedelta(days=120))
     for machine in machines:
         rng = random.Random(f"{settings.simulation.seed}:asset:{machine.uid}")
-        token = fleet.token(settings.simulation.seed, machine.uid)
-        device = registry.provision(conn, machine.uid, machine.model, end - timedelta(days=120), token=token)
         installed = (end - timedelta(days=rng.randint(150, 1500))).date()
         covered = installed + timedelta(days=730)
         conn.execute(
             """insert into fsm.device (id, serial, site_id, installed_on, warranty_until, warranty_hours,
                                        criticality, qr_token)
                values (%s, %s, %s, %s, %s, %s, %s, %s)""",
-            (device.device_id, machine.serial, rng.choice(sites), installed, covered, 18_000,
+            (ids[machine.uid], machine.serial, rng.choice(sites), installed, covered, 18_000,
              rng.choice((1, 2, 2, 3, 3, 3, 4)), f"{rng.getrandbits(96):024x}"),
         )  # fmt: skip

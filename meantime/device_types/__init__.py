@@ -6,6 +6,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+from analytics import limits
 from fsm_core.catalog import actions as catalog
 from ingest import device_types
 from kit.database import Conn
@@ -29,8 +30,9 @@ def read(path: Path) -> dict[str, Any]:
 
 
 def load(conn: Conn, data: dict[str, Any]) -> str:
-    """Register or renew a device type in both registries, in the caller's transaction; returns the model's code."""
+    """Register or renew a device type with its limits and solutions, in the caller's transaction; returns the model's code."""
     device_types.load(conn, data)
+    limits.load(conn, data)
     catalog.load_solutions(conn, data)
     return str(data["model"]["code"])
 

@@ -48,6 +48,10 @@ KNOWN_AFTER = timedelta(hours=3)
 CODE_LASTS = timedelta(minutes=1)  # the set says when a code came, not when it went
 
 
+Registered = Callable[[dict[str, int], datetime], None]
+Known = Callable[[datetime, list[tuple[str, str]]], None]
+
+
 @dataclass(frozen=True)
 class Report:
     """What the replay did and what came of it.
@@ -89,6 +93,8 @@ def replay(
     machines: int | None = None,
     progress: Progress | None = None,
     settle: Callable[[], None] | None = None,
+    registered: Registered | None = None,
+    known: Known | None = None,
 ) -> Report:
     """Play the set, or a part of it, through the end point.
 
@@ -97,6 +103,9 @@ def replay(
         start, end: play what became known in [start, end); by default all.
         machines: only the first so many.
         settle: called at the end, before anything is counted: returns when analytics and orders have caught up.
+        registered: called once with the machines (uid -> device id) and the first moment.
+        known: called with each moment and its replacements (uid, component) once all of it is acknowledged, before the
+            next one is sent: detection and orders move in step with the recording.
 
     Raises:
         NotFound: a file of the set is missing in `folder`.
@@ -107,18 +116,23 @@ def replay(
     with connect(dsn, application="replay", autocommit=True) as conn:
         with conn.transaction():
             tokens = _prepare(conn, data)
-        ids = [
-            row[0]
-            for row in conn.execute("select id from ingest.device where uid = any(%s)", (list(tokens),))
-        ]
+        ids = [device_id for _, device_id in _ids(conn, list(tokens))]
         heard(conn)
+        if registered is not None:
+            registered(dict(_ids(conn, list(tokens))), data.start)
         before, had = refused(conn), stored(conn, ids)
-        delivery, told = asyncio.run(_play(conn, data, where, tokens, progress))
+        delivery, told = asyncio.run(_play(conn, data, where, tokens, progress, known))
         if settle is not None:
             settle()
         delivery.stored = stored(conn, ids) - had
         delivery.refused = difference(before, refused(conn))
         return _report(conn, data, delivery, told)
+
+
+def _ids(conn: Conn, uids: list[str]) -> list[tuple[str, int]]:
+    return conn.execute(
+        "select uid, id from ingest.device where uid = any(%s) order by uid", (uids,)
+    ).fetchall()
 
 
 class Data:
@@ -230,7 +244,12 @@ def _prepare(conn: Conn, data: Data) -> dict[str, str]:
 
 
 async def _play(
-    conn: Conn, data: Data, where: Where, tokens: dict[str, str], progress: Progress | None
+    conn: Conn,
+    data: Data,
+    where: Where,
+    tokens: dict[str, str],
+    progress: Progress | None,
+    known: Known | None,
 ) -> tuple[Delivery, int]:
     total, told = len(data), 0
     async with connected(where, tokens) as sender:
@@ -243,7 +262,12 @@ async def _play(
                        on conflict do nothing""",
                     (component, step.at, machine),
                 ).rowcount
+            if known is not None:  # the clock goes with the recording: what is sent is not of its future
+                clock.set_rate(conn, 0.0, sim=step.at)
             await sender.send(step.messages)
+            if known is not None:
+                await sender.acknowledged()
+                await asyncio.to_thread(known, step.at, step.replacements)
             if progress is not None:
                 progress(step.at.date().isoformat(), sender.delivery.sent, total)
     return sender.delivery, told

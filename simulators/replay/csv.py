@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import csv
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -73,11 +73,14 @@ def replay(
     *,
     where: Where | None = None,
     progress: Progress | None = None,
+    registered: Callable[[dict[str, int], datetime], None] | None = None,
+    move_clock: bool = False,
 ) -> Report:
     """Play a file. Lines that cannot be read are skipped and counted; values that cannot be are refused by ingest.
 
     Devices that are not there yet are provisioned with the map's model. A file whose times go beyond the product's
-    present, or begin further back than it accepts, needs its clock elsewhere: the error says so.
+    present, or begin further back than it accepts, needs its clock elsewhere: the error says so; `move_clock` puts
+    it to the file's end, in a database of the replay's own. `registered` is called once with uid -> device id.
 
     Raises:
         Invalid: the map is wrong, a column is missing, or the times do not fit the clock.
@@ -89,13 +92,20 @@ def replay(
         mapping = parse(map_file.read_text(encoding="utf-8"), _units(conn))
         seen = _Reading()
         uids = sorted({mapped.uid for mapped in _lines(file, mapping, seen)})
+        if move_clock and seen.last is not None:
+            clock.set_rate(conn, 0.0, sim=seen.last)
         _check_times(clock.now(conn), seen, settings)
         with conn.transaction():
             if seen.first is not None and seen.last is not None:
                 storage.ensure_range(conn, seen.first, seen.last)
             tokens, new = _provision(conn, uids, mapping.model, seen.first)
         heard(conn)
-        ids = [row[0] for row in conn.execute("select id from ingest.device where uid = any(%s)", (uids,))]
+        known = dict(
+            conn.execute("select uid, id from ingest.device where uid = any(%s)", (uids,)).fetchall()
+        )
+        ids = list(known.values())
+        if registered is not None and seen.first is not None:
+            registered(known, seen.first)
         before, had = refused(conn), stored(conn, ids)
         delivery = asyncio.run(_play(file, mapping, where, tokens, seen.lines, progress))
         delivery.stored, delivery.refused = stored(conn, ids) - had, difference(before, refused(conn))
