@@ -8,7 +8,10 @@ from typing import Annotated
 import typer
 
 from kit.errors import MeantimeError
-from meantime.cli import devices, operate, output, run
+from meantime.cli import output
+from meantime.cli.devices import register as register_devices
+from meantime.cli.operate import register as register_operating
+from meantime.cli.run import register as register_running
 
 app = typer.Typer(
     help="From a device's telemetry to a settled work order.",
@@ -28,8 +31,8 @@ def options(
     output.use_json(as_json)
 
 
-for part in (run, devices, operate):
-    part.register(app)
+for register in (register_running, register_devices, register_operating):
+    register(app)
 
 
 def main() -> None:

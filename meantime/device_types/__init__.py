@@ -30,7 +30,7 @@ def read(path: Path) -> dict[str, Any]:
 
 
 def load(conn: Conn, data: dict[str, Any]) -> str:
-    """Register or renew a device type with its limits and solutions, in the caller's transaction; returns the model's code."""
+    """Register or renew a device type with its limits and solutions, in the caller's transaction; its code."""
     device_types.load(conn, data)
     limits.load(conn, data)
     catalog.load_solutions(conn, data)
