@@ -16,7 +16,7 @@ from api.console.text import words
 from api.deps import Tx
 from api.detail import order_detail
 from api.permissions import may, require
-from api.queries import order_parts, orders, sites
+from api.queries import orders, sites
 from api.routes.dispatch import own_candidates
 from fsm_core.work_orders.rules import ORDER_STATES
 
@@ -74,14 +74,17 @@ def one(order_id: int, request: Request, conn: Tx, user: Reader) -> HTMLResponse
         why=evidence.story(t, detail["order"], detail["evidence"]),
         charts=evidence.charts(conn, t, detail["order"], detail["evidence"], now),
         candidates=own_candidates(conn, user, order_id, now) if planning else [],
-        totals=_totals(detail["settlement"]),
-        codes=order_parts.repair_codes(conn),
+        history=_told_once(detail["events"]),
     )  # fmt: skip
 
 
-def _totals(settlement: dict[str, Any] | None) -> dict[str, Any]:
-    """Sums below the columns of the settlement."""
-    if settlement is None:
-        return {}
-    lines = settlement["lines"]
-    return {"amount": sum(line["amount"] for line in lines), "billed": sum(line["billed"] for line in lines)}
+def _told_once(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The log without the order's own line where it only follows its visit."""
+    before: dict[str, Any] | None = None
+    told = []
+    for event in events:
+        follows = before is not None and event["subject"] == "order" and before["subject"] == "visit"
+        if not (follows and before and (before["action"], before["at"]) == (event["action"], event["at"])):
+            told.append(event)
+        before = event
+    return told
