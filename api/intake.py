@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from api import scope
 from api.deps import Call
-from api.schemas.orders import NewOrder
+from api.schemas.requests import NewOrder
 from fsm_core.intake.actions import Intake, Request, open_request
 
 

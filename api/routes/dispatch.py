@@ -14,7 +14,8 @@ from api.detail import order_detail
 from api.idempotency import once
 from api.permissions import require
 from api.schemas.common import Listing
-from api.schemas.orders import Assign, Candidate, OrderDetail
+from api.schemas.orders import Candidate, OrderDetail
+from api.schemas.requests import Assign
 from fsm_core.dispatch import actions as dispatch
 from kit import clock
 from kit.database import Conn

@@ -15,17 +15,8 @@ from api.idempotency import once
 from api.permissions import require
 from api.queries import orders
 from api.schemas.common import Page
-from api.schemas.orders import (
-    Act,
-    Codes,
-    NewOrder,
-    Opened,
-    OrderDetail,
-    OrderRow,
-    ReturnOld,
-    Signature,
-    Tick,
-)  # fmt: skip
+from api.schemas.orders import Opened, OrderDetail, OrderRow
+from api.schemas.requests import Act, Codes, NewOrder, ReturnOld, Signature, Tick
 
 router = APIRouter(prefix="/api/orders", tags=["orders"])
 Reader = Annotated[User, Depends(require("orders.read"))]

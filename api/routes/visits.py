@@ -17,7 +17,8 @@ from api.permissions import require
 from api.queries import visits
 from api.routes.orders import ACTING, split
 from api.schemas.common import Listing
-from api.schemas.orders import Act, Consume, OrderDetail, Visit
+from api.schemas.orders import OrderDetail, Visit
+from api.schemas.requests import Act, Consume
 from fsm_core.work_orders.rules import VISIT_MOVES
 from kit.errors import Invalid
 

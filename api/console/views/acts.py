@@ -16,7 +16,7 @@ from api.deps import Call, CallDep
 from api.idempotency import once
 from api.permissions import require
 from api.routes.orders import ACTING
-from api.schemas.orders import NewOrder
+from api.schemas.requests import NewOrder
 from kit.errors import Invalid, NotFound
 
 router = APIRouter(include_in_schema=False)
