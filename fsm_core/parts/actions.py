@@ -52,6 +52,7 @@ def reserve_for(conn: Conn, order_id: int, technician_id: int, actor: Actor, at:
     """
     may(actor, "reserve")
     _open_order(conn, order_id)
+    ledger.take_turns(conn, reservations.parts_of(conn, order_id))
     _release(
         conn,
         [
@@ -78,6 +79,7 @@ def reserve_for(conn: Conn, order_id: int, technician_id: int, actor: Actor, at:
 def release(conn: Conn, order_id: int, actor: Actor, at: datetime) -> None:
     """Give up the order's open reservations; what was issued stays in the van as its own stock."""
     may(actor, "release")
+    ledger.take_turns(conn, reservations.parts_of(conn, order_id))
     _release(conn, reservations.held(conn, order_id), at)
 
 
@@ -89,11 +91,11 @@ def issue(conn: Conn, order_id: int, technician_id: int, actor: Actor, at: datet
     """
     may(actor, "issue")
     _open_order(conn, order_id)
+    ledger.take_turns(conn, reservations.parts_of(conn, order_id))
     waiting = [held for held in reservations.held(conn, order_id) if held.kind != "van"]
     if not waiting:
         return []
     van = _van(conn, technician_id)
-    ledger.lock(conn, {h.part_id for h in waiting}, {van.id, *(h.location_id for h in waiting)})
     moved: list[Move] = []
     for held in waiting:
         part, source = store.part(conn, held.part_id), store.place(conn, held.location_id)
@@ -168,6 +170,7 @@ def consume(
 def return_unused(conn: Conn, order_id: int, actor: Actor, at: datetime) -> list[Move]:
     """Bring back what was issued for the order and not used to where it came from; end its reservations."""
     may(actor, "return_unused")
+    ledger.take_turns(conn, reservations.parts_of(conn, order_id))
     moved: list[Move] = []
     for held in reservations.held(conn, order_id):
         _release(conn, [held], at)

@@ -14,8 +14,17 @@ from kit.database import Conn, columns, one, scalar
 from kit.errors import Conflict, NotFound
 
 
+def take_turns(conn: Conn, part_ids: Iterable[int]) -> None:
+    """Whoever moves or reserves a part holds its row first, so that nobody waits in a circle. A verb of several
+    parts takes them all at its start."""
+    conn.execute(
+        "select from fsm.part where id = any(%s) order by id for no key update", (sorted(set(part_ids)),)
+    )
+
+
 def lock(conn: Conn, part_ids: Iterable[int], location_ids: Iterable[int]) -> dict[tuple[int, int], Balance]:
-    """Lock the balances of all (location, part) pairs, in one order for everybody; missing ones are made."""
+    """Lock the balances of all (location, part) pairs; missing ones are made."""
+    take_turns(conn, part_ids)
     keys = {"parts": sorted(set(part_ids)), "places": sorted(set(location_ids))}
     conn.execute(
         """insert into fsm.stock_balance (location_id, part_id, physical)
@@ -45,6 +54,7 @@ def shift(
 
 def hold(conn: Conn, location_id: int, part_id: int, quantity: Decimal) -> bool:
     """Reserve at a place if so much is free there: one guarded update, whoever else tries."""
+    take_turns(conn, [part_id])
     return (
         conn.execute(
             """update fsm.stock_balance set reserved = reserved + %(n)s

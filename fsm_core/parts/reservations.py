@@ -84,6 +84,13 @@ def count(conn: Conn, order_id: int, part_id: int, column: str, quantity: Decima
     )
 
 
+def parts_of(conn: Conn, order_id: int) -> list[int]:
+    """The parts an order expects, holds or has used."""
+    return [
+        row[0] for row in conn.execute("select part_id from fsm.order_part where order_id = %s", (order_id,))
+    ]
+
+
 def expected(conn: Conn, order_id: int) -> dict[int, Decimal]:
     """What the order still needs and has not reserved: part → quantity."""
     found = conn.execute(

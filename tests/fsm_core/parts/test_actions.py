@@ -379,3 +379,50 @@ def test_an_entry_posted_twice_is_one_entry_and_an_unbalanced_one_none(db: Conn)
         journal.post(db, journal.Head("test:2", "receipt", T0), lines[:1])
     with pytest.raises(Exception, match="does not balance"), db.transaction():
         db.execute("insert into fsm.journal_line values (%s, 9, 'cash', 1, 'CNY', '')", (first[0],))
+
+
+def test_engineers_who_work_at_the_same_time_leave_the_books_in_order(
+    db: Conn, dsn: str, here: House
+) -> None:
+    second = factory.part(db, sku="SEAL-50")
+    stocked(db, here, warehouse=40, van=1)
+    actions.receive(db, second, here.warehouse, D(40), D("3.3333"), SYSTEM, T0)
+    work: list[tuple[int, int, int]] = []
+    for _ in range(6):
+        who = factory.technician(db)
+        factory.location(db, kind="van", technician_id=who)
+        for _ in range(3):
+            order_id = order(db, here.world, expected=2)
+            db.execute(
+                "insert into fsm.order_part (order_id, part_id, expected) values (%s, %s, 2)",
+                (order_id, second),
+            )
+            start = T0 + timedelta(hours=6 * len(work))
+            work.append((who, order_id, visit(db, order_id, who, start=start, state="done")))
+    failures: list[Exception] = []
+
+    def engineer_at_work(mine: list[tuple[int, int, int]]) -> None:
+        with connect(dsn, autocommit=True) as conn:
+            for who, order_id, visit_id in mine:
+                try:
+                    with conn.transaction():
+                        actions.reserve_for(conn, order_id, here.technician, SYSTEM, T0)
+                    with conn.transaction():
+                        actions.reserve_for(conn, order_id, who, SYSTEM, T0)
+                        actions.issue(conn, order_id, who, SYSTEM, T0)
+                    for part in (second, here.part):
+                        with conn.transaction():
+                            actions.consume(conn, visit_id, part, D(1), SYSTEM, T0)
+                    with conn.transaction():
+                        actions.return_unused(conn, order_id, SYSTEM, T0)
+                except Exception as error:  # noqa: BLE001 - reported by the assertion below
+                    failures.append(error)
+
+    threads = [threading.Thread(target=engineer_at_work, args=(work[i::6],)) for i in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert failures == []
+    assert store.invariants(db) == []
+    assert scalar(db, "select sum(quantity) from fsm.stock_move where verb = 'consume'") == 2 * len(work)
