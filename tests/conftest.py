@@ -57,10 +57,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                     item.add_marker(pytest.mark.skip(reason=reason))
 
 
+def _quick_folder() -> str | None:
+    """Memory when there is plenty: making a database for each test is then five times as fast."""
+    memory = Path("/dev/shm")
+    roomy = memory.is_dir() and os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > 2 * 2**30
+    return str(memory) if roomy else None
+
+
 @pytest.fixture(scope="session")
 def server() -> Iterator[postgres.Server]:
     """The test process's own cluster; fsync off, because no test pulls the plug of the machine."""
-    folder = Path(tempfile.mkdtemp(prefix="meantime-test-"))
+    folder = Path(tempfile.mkdtemp(prefix="meantime-test-", dir=_quick_folder()))
     folder.chmod(0o711)
     running = postgres.start(
         folder / "pg",
@@ -91,7 +98,7 @@ def dsn(server: postgres.Server, template: str) -> Iterator[str]:
     name = f"t_{uuid.uuid4().hex[:12]}"
     with psycopg.connect(server.dsn("postgres"), autocommit=True) as admin:
         admin.execute(
-            sql.SQL("create database {} template {}").format(sql.Identifier(name), sql.Identifier(template))
+            sql.SQL("create database {} template {} strategy file_copy").format(sql.Identifier(name), sql.Identifier(template))
         )
         yield server.dsn(name)
         admin.execute(sql.SQL("drop database {} with (force)").format(sql.Identifier(name)))
