@@ -107,8 +107,8 @@ def _chart(
         zone=zone,
         language=t.language,
         marks=[charts.Mark(row["ts"], t("order.detected")) for row in found],
-        width=560,
-        height=170,
+        width=760,
+        height=180,
     )
     return charts.line(chart)
 

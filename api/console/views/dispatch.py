@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime, time, timedelta
 from typing import Annotated, Any
@@ -19,14 +19,12 @@ from api.console.text import Words, words
 from api.deps import State, Tx, state
 from api.permissions import require
 from api.queries import dispatch, orders, visits
-from fsm_core.dispatch import actions
-from fsm_core.dispatch.model import Reason
+from fsm_core.readiness import store as readiness
 from fsm_core.sla.rules import WorkingCalendar
 from kit.database import Conn
 
 router = APIRouter(include_in_schema=False)
 _SHOWN = ("planned", "confirmed", "traveling", "on_site", "working", "paused", "done", "incomplete")
-_EXPLAINED = 8  # explaining one reads every engineer's plan
 
 
 @router.get("/dispatch")
@@ -50,7 +48,7 @@ def board(
         request, "dispatch.html", user, ticking,
         day_shown=chosen, previous=chosen - timedelta(days=1), following=chosen + timedelta(days=1),
         chart=gantt.draw(rows, start, end, now, zone, label) if rows else None,
-        visits=planned, waiting=_waiting(conn, user, now),
+        visits=planned, waiting=_waiting(conn, user, own, now),
     )  # fmt: skip
 
 
@@ -99,20 +97,14 @@ def _bar(t: Words, visit: dict[str, Any]) -> gantt.Bar:
     )
 
 
-def _waiting(conn: Conn, user: User, now: datetime) -> list[dict[str, Any]]:
-    """Accepted orders without an engineer, the most urgent first, with what stands against the likeliest ones."""
+def _waiting(conn: Conn, user: User, own: State, now: datetime) -> list[dict[str, Any]]:
+    """Accepted orders without an engineer, the most urgent first, each with what is missing or when it could begin."""
     items, _ = orders.listing(conn, user, orders.Filter(states=("accepted",), limit=200))
     items.sort(key=lambda row: (row["priority"], row["sla_due_at"] or row["opened_at"]))
-    for index, row in enumerate(items):
-        row["missing"] = _against(conn, row["id"], now) if index < _EXPLAINED else []
+    lines = readiness.overview(conn, now, settings=own.settings.dispatch) if items else []
+    found = {line.order_id: line.readiness for line in lines}
+    for row in items:
+        ready = found.get(row["id"])
+        row["missing"] = ready.missing if ready else []
+        row["earliest"] = ready.earliest if ready else None
     return items
-
-
-def _against(conn: Conn, order_id: int, now: datetime) -> list[Reason]:
-    """The reasons that hold for everybody, the most frequent first; none when somebody could go."""
-    found = actions.candidates(conn, order_id, now)
-    if any(one.feasible for one in found):
-        return []
-    reasons = {reason.text_en: reason for one in found for reason in one.reasons}
-    counted = Counter(reason.text_en for one in found for reason in one.reasons)
-    return [reasons[text] for text, _ in counted.most_common(2)]
