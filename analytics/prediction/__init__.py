@@ -1,0 +1,1 @@
+"""Failure prediction per component and remaining useful life, learned from stored history."""

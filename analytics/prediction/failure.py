@@ -1,0 +1,113 @@
+"""The probability that a component fails soon: one calibrated gradient boosting per component. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.model_selection import GroupKFold
+
+from analytics.definitions import HOUR, Bools, Floats
+from analytics.prediction.decision import muted
+from analytics.prediction.features import Table
+from analytics.prediction.history import Log
+from kit.errors import Invalid
+
+FEWEST_FAILURES = 10
+FOLDS = 3
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a component's model is learned.
+
+    Attributes:
+        horizon_hours: what is learned is "fails within so many hours".
+        mute_hours: rows so soon after a repair are not learned from.
+    """
+
+    horizon_hours: float = 24.0
+    mute_hours: float = 48.0
+    iterations: int = 120
+    learning_rate: float = 0.08
+    leaves: int = 15
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class ComponentModel:
+    """A fitted model of one component; `names` are the features it was fitted on, in order."""
+
+    component: str
+    names: tuple[str, ...]
+    classifier: Any
+    failures: int
+
+    def probability(self, table: Table) -> Floats:
+        """[row] probability of failure within the horizon.
+
+        Raises:
+            Invalid: the features are not those the model knows.
+        """
+        if table.names != self.names:
+            missing = sorted(set(self.names) - set(table.names)) or "the same in another order"
+            raise Invalid(f"The model of {self.component} was fitted on other features; it misses {missing}.")
+        if not len(table):
+            return np.empty(0)
+        found: Floats = self.classifier.predict_proba(table.x)[:, 1]
+        return found
+
+
+def fails_within(failures: Log, table: Table, hours: float) -> Bools:
+    """[row] whether the device fails strictly later, but within so many hours; `failures` of one component."""
+    later = failures.before(table.device, table.ts + round(hours * HOUR))
+    return later > failures.before(table.device, table.ts)
+
+
+def fit(
+    component: str, table: Table, failures: Log, repairs: Log, known_until: int, settings: Settings = Settings()
+) -> ComponentModel:
+    """Fit the model of one component.
+
+    Args:
+        failures, repairs: of that component.
+        known_until: µs; rows whose horizon ends later are not used, for nobody knows yet what became of them.
+
+    Raises:
+        Invalid: too few failures, or nothing but failures.
+    """
+    horizon = round(settings.horizon_hours * HOUR)
+    usable = (table.ts + horizon <= known_until) & ~muted(
+        repairs, table.device, table.ts, settings.mute_hours
+    )
+    used = table.take(np.flatnonzero(usable))
+    fails = fails_within(failures, used, settings.horizon_hours)
+    seen = len(failures.until(known_until))
+    if seen < FEWEST_FAILURES or not fails.any():
+        raise Invalid(
+            f"{component}: {seen} failures in the stored history, all others are censored; "
+            f"at least {FEWEST_FAILURES} with telemetry before them are needed to learn from."
+        )
+    if fails.all():
+        raise Invalid(f"{component}: every row is before a failure; a time without one is needed as well.")
+    folds = min(FOLDS, len(np.unique(used.device[fails])), len(np.unique(used.device)))
+    if folds < 2:
+        raise Invalid(f"{component}: all failures are of one device; at least two are needed to calibrate.")
+    classifier = CalibratedClassifierCV(
+        HistGradientBoostingClassifier(
+            max_iter=settings.iterations,
+            learning_rate=settings.learning_rate,
+            max_leaf_nodes=settings.leaves,
+            min_samples_leaf=20,
+            l2_regularization=1.0,
+            early_stopping=False,
+            random_state=settings.seed,
+        ),
+        method="sigmoid",
+        cv=list(GroupKFold(folds).split(used.x, fails, used.device)),
+    )
+    classifier.fit(used.x, fails)
+    return ComponentModel(component, table.names, classifier, seen)
