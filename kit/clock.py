@@ -54,7 +54,5 @@ def set_rate(conn: Conn, rate: float, *, sim: datetime | None = None) -> Clock:
     """Let the clock run at `rate` from `sim` (default: from what it shows now)."""
     wall = datetime.now(UTC)
     anchor = sim if sim is not None else load(conn).at(wall)
-    conn.execute(
-        "update kit.clock set wall_anchor = %s, sim_anchor = %s, rate = %s", (wall, anchor, rate)
-    )
+    conn.execute("update kit.clock set wall_anchor = %s, sim_anchor = %s, rate = %s", (wall, anchor, rate))
     return Clock(wall, anchor, rate)

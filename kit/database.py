@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from functools import cache
-from typing import Any, LiteralString, cast
+from typing import Any, LiteralString
 
 import psycopg
 from psycopg import Connection
@@ -43,7 +43,9 @@ def _options(role: str | None, application: str) -> dict[str, Any]:
     return {"options": options, "application_name": application}
 
 
-def connect(dsn: str, *, role: str | None = None, application: str = "meantime", autocommit: bool = False) -> Conn:
+def connect(
+    dsn: str, *, role: str | None = None, application: str = "meantime", autocommit: bool = False
+) -> Conn:
     """One connection in UTC.
 
     Raises:
@@ -90,14 +92,16 @@ def wait_until_ready(dsn: str, deadline: timedelta) -> None:
             return
         except psycopg.OperationalError as error:
             if time.monotonic() > end:
-                raise Unavailable(f"The database did not answer within {deadline}: {error}".strip()) from error
+                raise Unavailable(
+                    f"The database did not answer within {deadline}: {error}".strip()
+                ) from error
             time.sleep(0.05)
 
 
 @cache
 def columns(row: type, prefix: str = "") -> LiteralString:
     """The column list of a dataclass: `select {columns(Visit, "v.")} from fsm.visit v`."""
-    return cast(LiteralString, ", ".join(prefix + field.name for field in dataclasses.fields(row)))
+    return ", ".join(prefix + field.name for field in dataclasses.fields(row))
 
 
 def one(conn: Conn, query: LiteralString, params: Any = None) -> dict[str, Any] | None:

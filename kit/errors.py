@@ -1,15 +1,15 @@
 """The error tree. The API turns each class into its status; the docstring is the default message.
 
-    MeantimeError                500
-    ├── Invalid                  422  the input cannot be used: says what, where, and what would be right
-    ├── NotFound                 404
-    ├── Forbidden                403
-    ├── Conflict                 409  the state does not allow it
-    │   ├── StaleVersion         409  somebody changed it first
-    │   └── NotReady             409  person, part or tool is missing
-    ├── Unauthenticated          401
-    ├── Misconfigured            500  a setting or the machine is not as it must be
-    └── Unavailable              503  the database or a peer cannot be reached now
+MeantimeError                500
+├── Invalid                  422  the input cannot be used: says what, where, and what would be right
+├── NotFound                 404
+├── Forbidden                403
+├── Conflict                 409  the state does not allow it
+│   ├── StaleVersion         409  somebody changed it first
+│   └── NotReady             409  person, part or tool is missing
+├── Unauthenticated          401
+├── Misconfigured            500  a setting or the machine is not as it must be
+└── Unavailable              503  the database or a peer cannot be reached now
 """
 
 from __future__ import annotations

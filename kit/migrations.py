@@ -8,7 +8,6 @@ import hashlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import LiteralString, cast
 
 from psycopg import sql
 
@@ -55,12 +54,14 @@ def _prepare(conn: Conn) -> None:
         # Roles belong to the whole server: two databases of one server may race for them.
         conn.execute(
             sql.SQL(
-                "do $$ begin create role {} nologin; exception when duplicate_object or unique_violation then null; end $$"
+                """do $$ begin create role {} nologin;
+                   exception when duplicate_object or unique_violation then null; end $$"""
             ).format(sql.Identifier(role))
         )
         conn.execute(
             sql.SQL(
-                "do $$ begin if not pg_has_role(current_user, {}, 'member') then grant {} to current_user; end if; end $$"
+                """do $$ begin
+                   if not pg_has_role(current_user, {}, 'member') then grant {} to current_user; end if; end $$"""
             ).format(sql.Literal(role), sql.Identifier(role))
         )
     conn.execute("create schema if not exists kit")
@@ -73,7 +74,9 @@ def _prepare(conn: Conn) -> None:
 
 def _run_new(conn: Conn, source: Source) -> list[str]:
     known = dict(
-        conn.execute("select name, checksum from kit.migration where schema = %s", (source.schema,)).fetchall()
+        conn.execute(
+            "select name, checksum from kit.migration where schema = %s", (source.schema,)
+        ).fetchall()
     )
     paths = {path.name: path for path in sorted(source.folder.glob("*.sql"))}
     if missing := sorted(set(known) - set(paths)):
@@ -99,4 +102,4 @@ def _run_new(conn: Conn, source: Source) -> list[str]:
 
 
 def _execute(conn: Conn, path: Path) -> None:
-    conn.execute(cast(LiteralString, path.read_text(encoding="utf-8")))
+    conn.execute(path.read_text(encoding="utf-8"))

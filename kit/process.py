@@ -8,7 +8,8 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -73,7 +74,11 @@ class Worker:
                 try:
                     with connect(self.dsn, role=self.role, application=self.name, autocommit=True) as conn:
                         pause = 0.2
-                        self._rounds(conn, wake, stop)
+                        with _cancelled_by(stop, conn):
+                            self._rounds(conn, wake, stop)
+                except psycopg.errors.QueryCanceled:
+                    if not stop.is_set():
+                        raise  # the statement time-out: a fault of ours, for the supervisor to restart
                 except (psycopg.OperationalError, psycopg.InterfaceError, Unavailable) as error:
                     log.warning("database away, trying again", error=str(error).strip(), in_seconds=pause)
                     stop.wait(pause)
@@ -104,11 +109,31 @@ class Worker:
                 again = job.run(conn)
             except (psycopg.OperationalError, psycopg.InterfaceError):
                 raise
-            except Exception as error:  # noqa: BLE001 - one job's fault must not stop the others
+            except Exception as error:
                 log.error("job failed", job=job.name, error=repr(error), exc_info=error)
             due[job.name] = time.monotonic() + (0 if again else job.seconds)
             busy += bool(again)
         return busy
+
+
+@contextmanager
+def _cancelled_by(stop: threading.Event, conn: Conn) -> Iterator[None]:
+    """A long statement does not hold up the end: half a second after `stop` it is cancelled and undone."""
+    done = threading.Event()
+
+    def watch() -> None:
+        while not stop.wait(0.2):
+            if done.is_set():
+                return
+        if not done.wait(0.5):
+            conn.cancel_safe(timeout=1.0)
+
+    watcher = threading.Thread(target=watch, name="cancel", daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        done.set()
 
 
 def die_with_parent(parent: int) -> None:

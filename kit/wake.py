@@ -22,7 +22,9 @@ class Wake:
     def __enter__(self) -> Wake:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+    ) -> None:
         self._drop()
 
     def _drop(self) -> None:
