@@ -107,7 +107,7 @@ Meantime is running.
     jingli       服务经理（中文界面）
     reliability  reliability engineer: devices, MTBF
     engineer1    field engineer: the phone page (engineer1 … engineer14)
-    dispatcher, finance, admin
+    dispatcher, finance, admin, partner (service provider), client (customer)
 
   {settings.simulation.devices} simulated devices and their staff live {speed:g} × faster than the clock; the history of
   {settings.simulation.history_days} days was seeded by the same code. Logs: {settings.home / "logs"}

@@ -137,3 +137,10 @@ def _users(conn: Conn, world: dict[str, Any]) -> None:
            select 'engineer' || id, name, %s, 'engineer', 'en', id, true from fsm.technician order by id""",
         (hashed,),
     )
+    for role in ("provider", "customer"):
+        for login, code, name in world["users"][f"{role}s"]:
+            conn.execute(
+                f"""insert into fsm.user_account (login, name, password_hash, role, language, {role}_id, is_demo)
+                    select %s, %s, %s, %s, 'en', id, true from fsm.{role} where code = %s""",
+                (login, name, hashed, role, code),
+            )
