@@ -24,6 +24,7 @@ log = logs.get(__name__)
 PASSWORD = "demo"  # the demo's accounts only; production refuses them
 POLL_SECONDS = 0.5
 RETRY = timedelta(minutes=20)
+LONG = 4.0  # seconds
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -207,7 +208,8 @@ def run(settings: Settings, stop: threading.Event) -> None:
             staff.round(ticking.now())
             pause.rest()
         except (httpx.HTTPError, psycopg.Error, Unavailable) as error:
-            log.info("not reachable yet", error=repr(error))
+            if pause.seconds >= LONG:  # while everything starts this is as it should be
+                log.warning("not reachable", error=repr(error))
             staff._clients.clear()
             ticking = None
             pause.grow()

@@ -1,4 +1,5 @@
-"""Readings of one metric over a period: raw while they are few, hourly otherwise."""
+"""Readings of one metric over a period: raw while they are few, else hourly, for weeks from the raw rows (which are
+always complete), for longer from the rollup and what it does not hold yet."""
 
 from __future__ import annotations
 
@@ -9,6 +10,7 @@ from kit.database import Conn, rows
 from kit.errors import Invalid
 
 RAW_UP_TO: Final = timedelta(hours=25)
+HOURS_FROM_RAW_UP_TO: Final = timedelta(days=31)
 MOST_RAW: Final = 20_000
 
 
@@ -17,7 +19,7 @@ def series(
 ) -> dict[str, Any]:
     """`{"metric", "level", "points": [{"ts", "value", "low", "high", "n"}]}`, oldest first.
 
-    An hour's point stands at its middle. Hours whose rollup is not written yet come from the raw rows.
+    An hour's point stands at its middle.
 
     Raises:
         Invalid: the period is empty.
@@ -51,7 +53,8 @@ def _hours(conn: Conn, device_id: int, metric: str, start: datetime, end: dateti
         conn,
         """with rolled as (
                select bucket, n, mean, low, high from ingest.reading_hour
-               where device_id = %(device)s and metric = %(metric)s and bucket >= %(start)s and bucket < %(end)s
+               where %(rolled)s and device_id = %(device)s and metric = %(metric)s
+                 and bucket >= %(start)s and bucket < %(end)s
            ), tail as (  -- what came after the newest rollup
                select date_bin('1 hour', t.ts, 'epoch') as bucket, count(*)::int as n, avg(value) as mean,
                       min(value) as low, max(value) as high
@@ -63,8 +66,9 @@ def _hours(conn: Conn, device_id: int, metric: str, start: datetime, end: dateti
            )
            select bucket + interval '30 minutes' as ts, mean as value, low, high, n
            from (select * from rolled union all select * from tail) both_of_them order by bucket""",
-        {"device": device_id, "metric": metric, "start": start, "end": end},
-    )
+        {"device": device_id, "metric": metric, "start": start, "end": end,
+         "rolled": end - start > HOURS_FROM_RAW_UP_TO},
+    )  # fmt: skip
 
 
 def detections(

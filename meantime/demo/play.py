@@ -98,7 +98,7 @@ def welcome(stage: Stage, speed: float, settings: Settings) -> str:
 Meantime is running.
 
   Console          {stage.console}
-  Phone page       {stage.console}/phone
+  Phone page       {stage.console}/my
   API              {stage.console}/docs
   Devices (MQTT)   {stage.endpoint}
 
