@@ -63,7 +63,7 @@ def test_a_second_start_goes_on_with_the_same_data_and_ctrl_c_leaves_nothing_run
     with connect(dsn_of(home), application="journey", autocommit=True) as conn:
         numbers = [row["number"] for row in rows(conn, "select number from fsm.work_order order by id")]
         assert scalar(conn, "select kit.now()") < datetime.now(UTC).replace(year=datetime.now(UTC).year + 5)
-    assert set(str(line["order"]) for line in stages(settled)["settlement"]) <= set(numbers)
+    assert {str(line["order"]) for line in stages(settled)["settlement"]} <= set(numbers)
     family = [process.pid, *(child.pid for child in psutil.Process(process.pid).children(recursive=True))]
     process.send_signal(signal.SIGINT)
     assert process.wait(timeout=10) == 0
@@ -82,8 +82,8 @@ def test_the_invariants_hold_after_it_all(home: Home, settled: list[dict[str, ob
 
 
 def dsn_of(home: Home) -> str:
-    server = postgres.Server(postgres.data_folder(home.folder), postgres.socket_folder(postgres.data_folder(home.folder)), None)
-    return server.dsn()
+    data = postgres.data_folder(home.folder)
+    return postgres.Server(data, postgres.socket_folder(data), None).dsn()
 
 
 def wait_for_console(home: Home, process: object, seconds: float = 90) -> str:
