@@ -39,7 +39,7 @@ def fail(text: str) -> None:
 
 
 def check_python() -> None:
-    if sys.version_info < (3, 11):
+    if sys.version_info < (3, 11):  # noqa: UP036 - this file is what finds an older Python out
         fail(f"Python 3.11 or newer is needed; this is {sys.version.split()[0]}. Start dev.py with a newer one.")
     try:
         import ensurepip  # noqa: F401
