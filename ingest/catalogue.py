@@ -96,12 +96,14 @@ class Catalogue:
         self.routes: dict[Key, Route] = {}
         # For one write only, with the device's uid: what is unknown now may be known at the next.
         self.refused: dict[Key, tuple[Refused, str | None]] = {}
+        self.translated: set[Key] = set()
         self._models: dict[str, Model] = {}
         self._version: int | None = None
 
     def forget(self) -> None:
         """Read everything anew when next needed."""
         self.routes, self._models, self._version = {}, {}, None
+        self.translated = set()
 
     def begin(self, conn: Conn) -> tuple[int, int]:
         """Start a write: the id of its batch and the present in µs; forgets what has changed meanwhile."""
@@ -118,16 +120,21 @@ class Catalogue:
         return batch_id, now
 
     def resolve(self, conn: Conn, arrivals: Iterable[Arrival]) -> None:
-        """Fill `routes` or `refused` for every arrival."""
+        """Fill `routes`, `translated` or `refused` for every arrival."""
         targets: dict[Key, tuple[Target, Arrival]] = {}
         for arrival in arrivals:
             key = (arrival.topic, arrival.uid)
-            if key in self.routes or key in self.refused or key in targets:
+            if key in self.routes or key in self.refused or key in targets or key in self.translated:
                 continue
             try:
-                targets[key] = self._topics.target(*key), arrival
+                target = self._topics.target(*key)
             except Refused as error:
                 self.refused[key] = error, None
+                continue
+            if target.translate:
+                self.translated.add(key)
+            else:
+                targets[key] = target, arrival
         if targets:
             self._devices(conn, targets)
 

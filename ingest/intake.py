@@ -116,7 +116,8 @@ def show(ts: int) -> str:
 
 
 class Intake:
-    """What one write takes in. After `take`: groups, faults, states, quarantined, letters."""
+    """What one write takes in. After `take`: groups, faults, states, quarantined, letters; and `foreign`, what has to
+    be translated before it can be taken."""
 
     def __init__(self, conn: Conn, catalogue: Catalogue, bounds: Bounds) -> None:
         self._conn, self._catalogue = conn, catalogue
@@ -126,6 +127,7 @@ class Intake:
         self.states: list[Event] = []
         self.quarantined: list[Quarantined] = []
         self.letters: list[Letter] = []
+        self.foreign: list[Arrival] = []
 
     def take(self, arrivals: Sequence[Arrival]) -> None:
         """Decode all; whatever is wrong with one message stays with it."""
@@ -156,6 +158,9 @@ class Intake:
 
     def _careful(self, arrival: Arrival, route: Route | None, received: int) -> None:
         if route is None:
+            if (arrival.topic, arrival.uid) in self._catalogue.translated:
+                self.foreign.append(arrival)
+                return
             refused, uid = self._catalogue.refused[arrival.topic, arrival.uid]
             self.refuse(arrival, refused.reason, refused.detail, uid=uid)
             return

@@ -46,9 +46,10 @@ class Value:
 
 @dataclass(frozen=True)
 class Mapping:
-    """One entry of the file, ready to use: it is a `topics.Format`."""
+    """One entry of the file, ready to use: it is a `topics.Format`. `filter`: what to subscribe to at a broker."""
 
     topic: re.Pattern[str]
+    filter: str
     uid: str
     values: tuple[Value, ...]
     items: Path_ | None
@@ -137,7 +138,8 @@ def _mapping(where: str, entry: dict[str, Any]) -> Mapping:
     if items is not None and not items.endswith("[*]"):
         raise Invalid(f"{where}: items {items!r} must end in [*].")
     return Mapping(
-        pattern, uid, values, _optional(where, items and items.removesuffix("[*]"), empty=True),
+        pattern, re.sub(r"\{\w+\}", "+", topic), uid, values,
+        _optional(where, items and items.removesuffix("[*]"), empty=True),
         _optional(where, entry.get("ts")), ts_unit, _optional(where, entry.get("seq")),
     )  # fmt: skip
 

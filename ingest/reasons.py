@@ -37,6 +37,7 @@ REASONS: dict[str, Reason] = {
         Reason("unknown_topic", "message", "No codec knows this topic", "未知主题"),
         Reason("no_device", "message", "The topic names no device and nobody logged in", "无法确定设备"),
         Reason("unknown_device", "message", "The device is not provisioned", "设备未登记"),
+        Reason("no_birth", "message", "No birth certificate for an alias", "别名没有出生证书"),
         Reason("revoked_device", "message", "The device was revoked", "设备已停用"),
         Reason("wrong_device", "message", "A device published as another", "设备冒用其他设备身份"),
         Reason("unregistered_model", "message", "No device type fits the new device", "没有匹配的设备型号"),

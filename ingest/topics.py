@@ -19,11 +19,17 @@ THINGSBOARD = "v1/devices/me/telemetry"
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where a message goes; `quick`: `payload.quick` may be tried first."""
+    """Where a message goes.
+
+    Attributes:
+        quick: `payload.quick` may be tried first.
+        translate: it has to be put into messages of ours first, with the state of its sender (`ingest.sparkplug`).
+    """
 
     uid: str
     codec: Codec
     quick: bool = False
+    translate: bool = False
 
 
 class Format(Protocol):

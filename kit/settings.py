@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -58,6 +58,19 @@ class Ingest(_Part):
     unknown_devices: Literal["quarantine", "register"] = "quarantine"
     raw_retention_days: int = Field(365, ge=1)
     mappings: Path | None = Field(None, description="TOML file that maps other topics and JSON to readings")
+    sparkplug_uid: str = Field(
+        "{group}:{edge}:{device}",
+        description="uid of a Sparkplug device; its edge node's is the same without device",
+    )
+
+    @field_validator("sparkplug_uid")
+    @classmethod
+    def _placeholders(cls, template: str) -> str:
+        try:
+            template.format(group="g", edge="e", device="d")
+        except (KeyError, IndexError, ValueError):
+            raise ValueError("only {group}, {edge} and {device} may stand in it") from None
+        return template
 
 
 class Api(_Part):
