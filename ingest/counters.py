@@ -167,21 +167,6 @@ def _count(done: Folded, counter: Counter, shares: list[tuple[int, float]]) -> N
         today.first_ts = counter.ts
 
 
-def steady(counter: Counter | None, readings: Sequence[tuple[int, float]]) -> bool:
-    """Whether readings are nothing but growth on the counter's own day: then the last one alone folds to the same.
-
-    The usual case, and a tenth of the work of folding them all.
-    """
-    if counter is None or readings[-1][0] // DAY != counter.ts // DAY:
-        return False
-    before, shown = counter.ts, counter.raw
-    for ts, raw in readings:
-        if ts <= before or not 0 <= (raw - shown) * HOUR <= (ts - before) * (1 + DRIFT):
-            return False
-        before, shown = ts, raw
-    return True
-
-
 def split(since: int, until: int, hours: float) -> list[tuple[int, float]]:
     """Hours run between two times, spread evenly over the UTC days they touch.
 

@@ -7,9 +7,12 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
+from ingest import arrays
+from ingest.arrays import Packed
 from ingest.intake import MAX_ITEM, Event, Letter, Quarantined, micros_of
 from ingest.message import clean
 from ingest.rows import Block
+from ingest.steady import Counters, Days, Ints
 from kit.database import Conn
 
 HOUR = 3_600_000_000  # µs
@@ -57,39 +60,78 @@ def states(conn: Conn, events: Iterable[Event]) -> int:
     return new
 
 
-def newest(conn: Conn, blocks: Sequence[Block]) -> None:
-    """Bring `device_status` up to date with rows that are new: newest event time, last arrival, count."""
+_STATUS = """
+    insert into ingest.device_status as s (device_id, last_ts, received_at, messages)
+    select * from unnest(%s, %s, %s, %s)
+    on conflict (device_id) do update set last_ts = greatest(s.last_ts, excluded.last_ts),
+        received_at = greatest(s.received_at, excluded.received_at), messages = s.messages + excluded.messages"""
+_MARKS = "insert into ingest.rollup_dirty (device_id, first, last) select * from unnest(%s, %s, %s)"
+_COUNTERS = """
+    insert into ingest.run_hours as r (device_id, ts, raw, life) select * from unnest(%s, %s, %s, %s)
+    on conflict (device_id) do update set ts = excluded.ts, raw = excluded.raw, life = excluded.life"""
+_DAYS = """
+    insert into ingest.run_hours_day as d (device_id, day, hours, counted, first_ts, ts, raw, life)
+    select u.device, date '1970-01-01' + u.day, u.hours, u.counted, nullif(u.first, '-infinity'),
+           nullif(u.ts, '-infinity'), nullif(u.raw, 'NaN'), nullif(u.life, 'NaN')
+    from unnest(%s, %s, %s, %s, %s, %s, %s, %s) as u(device, day, hours, counted, first, ts, raw, life)
+    on conflict (device_id, day) do update set hours = d.hours + excluded.hours,
+        counted = case when excluded.ts is null then d.counted else d.hours + excluded.counted end,
+        first_ts = coalesce(d.first_ts, excluded.first_ts), ts = coalesce(excluded.ts, d.ts),
+        raw = coalesce(excluded.raw, d.raw), life = coalesce(excluded.life, d.life)"""
+_BOTH_HOURS = f"with counter as ({_COUNTERS}) {_DAYS}"
+_ALL = f"with status as ({_STATUS}), mark as ({_MARKS}), counter as ({_COUNTERS}) {_DAYS}"
+_LESS = f"with status as ({_STATUS}) {_MARKS}"
+
+
+def record(conn: Conn, blocks: Sequence[Block], counters: Counters | None, days: Days | None) -> None:
+    """What follows from rows that are new, in one statement: `device_status`, hours whose rollup is out of date,
+    run-hours."""
     device = np.concatenate([block.device for block in blocks])
-    ids, where, count = np.unique(device, return_inverse=True, return_counts=True)
-    last = np.full(len(ids), np.iinfo(np.int64).min)
-    received = last.copy()
-    np.maximum.at(last, where, np.concatenate([block.ts for block in blocks]))
-    np.maximum.at(received, where, np.concatenate([block.received for block in blocks]))
-    conn.execute(
-        """insert into ingest.device_status as s (device_id, last_ts, received_at, messages)
-           select u.device, ingest.at(u.last), ingest.at(u.received), u.n
-           from unnest(%b::int[], %b::bigint[], %b::bigint[], %b::bigint[]) as u(device, last, received, n)
-           on conflict (device_id) do update set last_ts = greatest(s.last_ts, excluded.last_ts),
-               received_at = greatest(s.received_at, excluded.received_at),
-               messages = s.messages + excluded.messages""",
-        (ids.tolist(), last.tolist(), received.tolist(), count.tolist()),
-    )
+    ts = np.concatenate([block.ts for block in blocks])
+    received = np.concatenate([block.received for block in blocks])
+    values = [*_newest(device, ts, received), *_hours(device, ts)]
+    if counters is None or days is None:
+        conn.execute(_LESS, values)
+    else:
+        conn.execute(_ALL, [*values, *_counter_values(counters), *_day_values(days)])
 
 
-def dirty(conn: Conn, blocks: Sequence[Block]) -> None:
-    """Note the hours whose rollup is out of date."""
-    both = np.stack(
-        [
-            np.concatenate([block.device for block in blocks]),
-            np.concatenate([block.ts // HOUR for block in blocks]),
-        ]
-    )
-    device, hour = np.unique(both, axis=1)
-    conn.execute(
-        """insert into ingest.rollup_dirty (device_id, bucket)
-           select u.device, ingest.at(u.bucket) from unnest(%b::int[], %b::bigint[]) as u(device, bucket)""",
-        (device.tolist(), (hour * HOUR).tolist()),
-    )
+def hours(conn: Conn, counters: Counters, days: Days) -> None:
+    """Store run-hours, whatever was there."""
+    conn.execute(_BOTH_HOURS, [*_counter_values(counters), *_day_values(days)])
+
+
+def _newest(device: Ints, ts: Ints, received: Ints) -> list[Packed]:
+    """Of each device the newest event time, the last arrival and the count."""
+    order = np.argsort(device, kind="stable")
+    device = device[order]
+    heads = np.flatnonzero(np.r_[True, device[1:] != device[:-1]])
+    last, arrived = np.maximum.reduceat(ts[order], heads), np.maximum.reduceat(received[order], heads)
+    count = np.diff(np.r_[heads, len(device)])
+    return [arrays.ints(device[heads]), arrays.times(last), arrays.times(arrived), arrays.bigints(count)]
+
+
+def _hours(device: Ints, ts: Ints) -> list[Packed]:
+    """The hours that rows fall into, as runs within a UTC day: device, first hour, last hour."""
+    both = np.unique(device << 24 | ts // HOUR)
+    device, hour = both >> 24, both & 0xFFFFFF
+    follows = (device[1:] == device[:-1]) & (hour[1:] == hour[:-1] + 1) & (hour[1:] % 24 != 0)
+    heads = np.flatnonzero(np.r_[True, ~follows])
+    last = np.r_[heads[1:] - 1, len(hour) - 1]
+    return [arrays.ints(device[heads]), arrays.times(hour[heads] * HOUR), arrays.times(hour[last] * HOUR)]
+
+
+def _counter_values(found: Counters) -> list[Packed]:
+    return [
+        arrays.ints(found.device), arrays.times(found.ts), arrays.floats(found.raw), arrays.floats(found.life)
+    ]  # fmt: skip
+
+
+def _day_values(found: Days) -> list[Packed]:
+    return [
+        arrays.ints(found.device), arrays.ints(found.day), arrays.floats(found.hours), arrays.floats(found.counted),
+        arrays.times(found.first), arrays.times(found.ts), arrays.floats(found.raw), arrays.floats(found.life),
+    ]  # fmt: skip
 
 
 def quarantine(conn: Conn, found: Iterable[Quarantined]) -> int:

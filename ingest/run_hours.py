@@ -7,43 +7,66 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
-from ingest import facts
-from ingest.counters import DAY, ODD, Counter, Folded, Replacement, explain, fold, steady
+import numpy as np
+
+from ingest import arrays, facts, steady
+from ingest.counters import DAY, ODD, Counter, Folded, Replacement, explain, fold
 from ingest.intake import Quarantined, micros_of
 from ingest.message import Bad
+from ingest.steady import Counters, Days, Floats, Ints
 from kit import clock
 from kit.database import Conn, one, scalar
 from kit.errors import Invalid, NotFound
 
 
-class Reading(NamedTuple):
-    """What a run-hours counter showed; `ts` in µs since the Unix epoch."""
+class Counted(NamedTuple):
+    """What new readings add, for `facts.record`; and those that were not counted, for the quarantine."""
 
-    device_id: int
-    ts: int
-    raw: float
+    counters: Counters
+    days: Days
+    odd: list[Quarantined]
 
 
-def count(conn: Conn, readings: Sequence[Reading], rolls_at: Mapping[int, float | None]) -> list[Quarantined]:
-    """Count new readings on top of what is known; returns those that were not counted, for the quarantine.
+def count(conn: Conn, device: Ints, ts: Ints, raw: Floats, rolls_at: Mapping[int, float | None]) -> Counted:
+    """Count new readings (times in µs) on top of what is known, whose rows stay locked; writes nothing but what late
+    readings ask for.
 
     Args:
         rolls_at: by device, where its counter wraps.
     """
-    by_device: dict[int, list[tuple[int, float]]] = defaultdict(list)
-    for reading in sorted(readings):
-        by_device[reading.device_id].append((reading.ts, reading.raw))
-    devices = list(by_device)
-    counters = _counters(conn, devices)
-    replaced = _replacements(conn, devices)
-    folded = {}
-    for device, found in by_device.items():
-        counter, exchanges = counters.get(device), replaced.get(device, ())
-        few = found[-1:] if not exchanges and steady(counter, found) else found
-        folded[device] = fold(counter, few, rolls_at.get(device), exchanges)
-    _save(conn, folded)
+    order = np.lexsort((raw, ts, device))
+    device, ts, raw = device[order], ts[order], raw[order]
+    known, replaced = _known(conn, device[np.r_[True, device[1:] != device[:-1]]])
+    apart = np.array(sorted(replaced), np.int64)
+    counters, days, rest = steady.count(device, ts, raw, known, apart)
+    if not rest.any():
+        return Counted(counters, days, [])
+    folded = _fold(device[rest], ts[rest], raw[rest], known, replaced, rolls_at)
     _mark_late(conn, folded)
-    return _odd(conn, folded)
+    more, more_days = steady.of_folded(folded)
+    return Counted(steady.joined(counters, more), steady.joined_days(days, more_days), _odd(conn, folded))
+
+
+def _fold(
+    device: Ints,
+    ts: Ints,
+    raw: Floats,
+    known: Counters,
+    replaced: Mapping[int, Sequence[Replacement]],
+    rolls_at: Mapping[int, float | None],
+) -> dict[int, Folded]:
+    """The devices whose readings want a closer look, one by one."""
+    of_device = zip(
+        known.device.tolist(), known.ts.tolist(), known.raw.tolist(), known.life.tolist(), strict=True
+    )
+    counters = {each: Counter(at, shown, life) for each, at, shown, life in of_device}
+    readings: dict[int, list[tuple[int, float]]] = defaultdict(list)
+    for each, at, shown in zip(device.tolist(), ts.tolist(), raw.tolist(), strict=True):
+        readings[each].append((at, shown))
+    return {
+        each: fold(counters.get(each), found, rolls_at.get(each), replaced.get(each, ()))
+        for each, found in readings.items()
+    }
 
 
 def declare(conn: Conn, uid: str, at: datetime, old_raw: float, new_raw: float) -> None:
@@ -83,7 +106,7 @@ def recount(conn: Conn, device_id: int, since: datetime) -> None:
     rolls_at = _rolls_at(conn, device_id)
     replaced = _replacements(conn, [device_id]).get(device_id, ())
     done = fold(counter, _stored(conn, device_id, counter), rolls_at, replaced)
-    _save(conn, {device_id: done}, again=True)
+    facts.hours(conn, *steady.of_folded({device_id: done}))
     facts.quarantine(conn, _odd(conn, {device_id: done}))
 
 
@@ -101,13 +124,24 @@ def recount_dirty(conn: Conn, limit: int = 200) -> int:
     return len(marks)
 
 
-def _counters(conn: Conn, devices: list[int]) -> dict[int, Counter]:
+def _known(conn: Conn, devices: Ints) -> tuple[Counters, dict[int, list[Replacement]]]:
+    """The counters of some devices, locked, and their exchanges: one round trip."""
     found = conn.execute(
-        """select device_id, (extract(epoch from ts) * 1000000)::bigint, raw, life from ingest.run_hours
-           where device_id = any(%b::int[]) order by device_id for update""",
-        (devices,),
+        """with counter as materialized (
+               select device_id, ts, raw, life from ingest.run_hours
+               where device_id = any(%(devices)s) order by device_id for update)
+           select 0, device_id, (extract(epoch from ts) * 1000000)::bigint as us, raw, life from counter
+           union all
+           select 1, device_id, (extract(epoch from ts) * 1000000)::bigint as us, old_raw, new_raw
+           from ingest.counter_replacement where device_id = any(%(devices)s)
+           order by 1, device_id, us""",
+        {"devices": arrays.ints(devices)},
     ).fetchall()
-    return {device: Counter(ts, raw, life) for device, ts, raw, life in found}
+    replaced: dict[int, list[Replacement]] = defaultdict(list)
+    for _, device, us, old_raw, new_raw in (row for row in found if row[0]):
+        replaced[device].append(Replacement(us, old_raw, new_raw))
+    counters = [row[1:] for row in found if not row[0]]
+    return steady.counters(counters), replaced
 
 
 def _replacements(conn: Conn, devices: list[int]) -> dict[int, list[Replacement]]:
@@ -160,41 +194,6 @@ def _forget_after(conn: Conn, device_id: int, counter: Counter | None) -> None:
         "delete from ingest.quarantine where device_id = %s and ts > ingest.at(%s) and reason = any(%s)",
         (device_id, since, list(ODD.values())),
     )
-
-
-def _save(conn: Conn, folded: Mapping[int, Folded], *, again: bool = False) -> None:
-    counters = [
-        (device, done.counter) for device, done in sorted(folded.items()) if done.days and done.counter
-    ]
-    conn.execute(
-        """insert into ingest.run_hours as r (device_id, ts, raw, life)
-           select u.device, ingest.at(u.ts), u.raw, u.life
-           from unnest(%b::int[], %b::bigint[], %b::float8[], %b::float8[]) as u(device, ts, raw, life)
-           on conflict (device_id) do update set ts = excluded.ts, raw = excluded.raw, life = excluded.life
-           where %s or excluded.ts > r.ts""",
-        ([d for d, _ in counters], [c.ts for _, c in counters], [c.raw for _, c in counters],
-         [c.life for _, c in counters], again),
-    )  # fmt: skip
-    days = [
-        (device, number, day)
-        for device, done in sorted(folded.items())
-        for number, day in sorted(done.days.items())
-    ]
-    conn.execute(
-        """insert into ingest.run_hours_day as d (device_id, day, hours, counted, first_ts, ts, raw, life)
-           select u.device, date '1970-01-01' + u.day, u.hours, u.counted, ingest.at(u.first), ingest.at(u.ts),
-                  u.raw, u.life
-           from unnest(%b::int[], %b::int[], %b::float8[], %b::float8[], %b::bigint[], %b::bigint[],
-                       %b::float8[], %b::float8[]) as u(device, day, hours, counted, first, ts, raw, life)
-           on conflict (device_id, day) do update set hours = d.hours + excluded.hours,
-               counted = case when excluded.ts is null then d.counted else d.hours + excluded.counted end,
-               first_ts = coalesce(d.first_ts, excluded.first_ts), ts = coalesce(excluded.ts, d.ts),
-               raw = coalesce(excluded.raw, d.raw), life = coalesce(excluded.life, d.life)""",
-        ([d for d, _, _ in days], [n for _, n, _ in days], [x.hours for _, _, x in days],
-         [x.counted for _, _, x in days], [x.first_ts for _, _, x in days],
-         [x.counter and x.counter.ts for _, _, x in days], [x.counter and x.counter.raw for _, _, x in days],
-         [x.counter and x.counter.life for _, _, x in days]),
-    )  # fmt: skip
 
 
 def _mark_late(conn: Conn, folded: Mapping[int, Folded]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 import numpy as np
@@ -12,13 +12,15 @@ import numpy.typing as npt
 import psycopg
 from psycopg import errors, pq
 
-from ingest import copying, facts, mapping, run_hours, storage
+from ingest import copying, facts, run_hours, storage
 from ingest.catalogue import Catalogue
+from ingest.formats import topics
 from ingest.intake import NO_SEQ, Bounds, Group, Intake, Quarantined
 from ingest.message import Arrival, Bad
 from ingest.recent import Recent
 from ingest.rows import Block, Outlier, readings, settle
-from ingest.topics import Format, Topics
+from ingest.sparkplug.translate import Translator
+from ingest.topics import Format
 from kit import logs
 from kit.database import Conn
 from kit.errors import Invalid, MeantimeError
@@ -37,6 +39,7 @@ class Written:
         duplicates: rows and events that were stored before.
         refused: how often each reason of `ingest.reasons` was given.
         keys: identities of all telemetry rows seen, for `committed`.
+        commands: (topic, payload) that the door shall publish, such as the request for a rebirth.
     """
 
     batch_id: int
@@ -50,6 +53,7 @@ class Written:
     first_ts: datetime | None
     last_ts: datetime | None
     keys: list[bytes] = field(repr=False)
+    commands: list[tuple[str, bytes]] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -85,10 +89,11 @@ class Store:
 
     def __init__(self, settings: Ingest, *, door: str, formats: Sequence[Format] = ()) -> None:
         self._settings, self._door = settings, door
-        mapped = mapping.load(settings.mappings) if settings.mappings is not None else []
         self._catalogue = Catalogue(
-            Topics(settings.topic_prefix, [*formats, *mapped]),
-            register=settings.unknown_devices == "register",
+            topics(settings, formats), register=settings.unknown_devices == "register"
+        )
+        self._translator = Translator(
+            settings.topic_prefix, settings.sparkplug_uid, live=door not in ("replay", "seed")
         )
         self._recent = Recent()
         self._chunks: set[int] = set()
@@ -144,6 +149,7 @@ class Store:
 
     def _forget(self) -> None:
         self._catalogue.forget()
+        self._translator.forget()
         self._chunks.clear()
 
     def _bounds(self, now: int) -> Bounds:
@@ -172,7 +178,18 @@ class Store:
         sound = [arrival for arrival in arrivals if id(arrival) not in poison] if poison else arrivals
         self._catalogue.resolve(conn, sound)
         intake.take(sound)
-        return self._store(conn, batch_id, intake, messages=len(arrivals), remember=True)
+        commands = self._translate(conn, intake) if intake.foreign else []
+        written = self._store(conn, batch_id, intake, messages=len(arrivals), remember=True)
+        return replace(written, commands=commands) if commands else written
+
+    def _translate(self, conn: Conn, intake: Intake) -> list[tuple[str, bytes]]:
+        """Take in what speaks Sparkplug; returns what its edge nodes are to be told."""
+        found = self._translator.translate(conn, intake.foreign)
+        for arrival, error, uid in found.refused:
+            intake.refuse(arrival, error.reason, error.detail, uid=uid)
+        self._catalogue.resolve(conn, found.arrivals)
+        intake.take(found.arrivals)
+        return found.commands
 
     def _store(self, conn: Conn, batch_id: int, intake: Intake, *, messages: int, remember: bool) -> Written:
         blocks = self._settle(conn, intake)
@@ -183,9 +200,9 @@ class Store:
         new = self._insert(conn, blocks, batch_id)
         quarantined = list(intake.quarantined)
         if new:
-            facts.newest(conn, new)
-            facts.dirty(conn, new)
-            quarantined += self._run_hours(conn, new)
+            counted = _run_hours(conn, new)
+            facts.record(conn, new, counted and counted.counters, counted and counted.days)
+            quarantined += counted.odd if counted else []
         faults = facts.faults(conn, batch_id, intake.faults)
         states = facts.states(conn, intake.states)
         facts.quarantine(conn, quarantined)
@@ -242,19 +259,6 @@ class Store:
         self._chunks |= wanted
         return new
 
-    def _run_hours(self, conn: Conn, new: Sequence[Block]) -> list[Quarantined]:
-        found: list[run_hours.Reading] = []
-        rolls_at: dict[int, float | None] = {}
-        for block in new:
-            if (column := block.layout.hours) is None:
-                continue
-            raw = block.values[:, column]
-            told = ~np.isnan(raw)
-            devices = block.device[told].tolist()
-            found += map(run_hours.Reading, devices, block.ts[told].tolist(), raw[told].tolist())
-            rolls_at |= dict.fromkeys(devices, block.layout.rolls_at)
-        return run_hours.count(conn, found, rolls_at) if found else []
-
     def _account(self, conn: Conn, written: Written) -> None:
         """The batch row, which analytics follows, and the totals."""
         conn.execute(
@@ -266,6 +270,25 @@ class Store:
         counts = {"messages": written.messages, "rows": written.rows, "readings": written.readings,
                   "faults": written.faults, "states": written.states, "duplicates": written.duplicates}  # fmt: skip
         facts.totals(conn, self._door, counts | {f"refused:{name}": n for name, n in written.refused.items()})
+
+
+def _run_hours(conn: Conn, new: Sequence[Block]) -> run_hours.Counted | None:
+    """The run-hours that new rows tell of, counted."""
+    found = []
+    rolls_at: dict[int, float | None] = {}
+    for block in new:
+        if (column := block.layout.hours) is None:
+            continue
+        raw = block.values[:, column]
+        told = ~np.isnan(raw)
+        device = block.device[told]
+        found.append((device, block.ts[told], raw[told]))
+        if block.layout.rolls_at is not None:
+            rolls_at |= dict.fromkeys(device.tolist(), block.layout.rolls_at)
+    if not found:
+        return None
+    device, ts, raw = (np.concatenate(columns) for columns in zip(*found, strict=True))
+    return run_hours.count(conn, device, ts, raw, rolls_at) if len(device) else None
 
 
 def in_transaction(conn: Conn) -> None:

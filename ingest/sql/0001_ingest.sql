@@ -178,7 +178,7 @@ create table ingest.run_hours (
     life      double precision not null
 ) with (fillfactor = 70);
 create table ingest.run_hours_day (
-    device_id int not null references ingest.device,
+    device_id int not null,                     -- no foreign key: run_hours has one, and a day is added often
     day       date not null,                    -- UTC
     hours     double precision not null check (hours >= 0),
     -- The state after the day's last counted reading: from here hours can be counted again when late data says so.
@@ -243,8 +243,8 @@ create table ingest.total (
     primary key (door, name)
 );
 
--- Hours whose rollup is out of date; append-only, see ingest/rollup.py.
-create table ingest.rollup_dirty (device_id int not null, bucket timestamptz not null);
+-- Hours whose rollup is out of date, from `first` to `last`; append-only, see ingest/rollup.py.
+create table ingest.rollup_dirty (device_id int not null, first timestamptz not null, last timestamptz not null);
 create table ingest.reading_hour (
     device_id int not null,
     metric    text not null,

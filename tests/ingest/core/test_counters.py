@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.counters import DAY, HOUR, Counter, Folded, Replacement, classify, fold, split, steady
+from ingest.counters import DAY, HOUR, Counter, Folded, Replacement, classify, fold, split
 
 AT = Counter(1000 * HOUR, 620.0, 5620.0)
 
@@ -128,33 +128,6 @@ def _hours(*parts: Folded) -> dict[int, float]:
         for number, day in part.days.items():
             total[number] = total.get(number, 0.0) + day.hours
     return total
-
-
-@given(st.lists(st.tuples(st.integers(-60, 600), st.floats(-0.1, 1.2)), min_size=1, max_size=12))
-def test_the_last_of_steady_readings_stands_for_all(steps: list[tuple[int, float]]) -> None:
-    counter, readings = AT, []
-    at, shown = counter.ts, counter.raw
-    for minutes, rate in steps:
-        at, shown = at + minutes * HOUR // 60, shown + minutes / 60 * rate
-        readings.append((at, shown))
-    if steady(counter, readings):
-        all_, last = fold(counter, readings), fold(counter, readings[-1:])
-        assert (all_.odd, all_.late) == ([], [])
-        assert last.counter is not None
-        assert all_.counter is not None
-        assert last.counter.life == pytest.approx(all_.counter.life)
-        assert (last.counter.ts, last.counter.raw) == (all_.counter.ts, all_.counter.raw)
-        assert _hours(last) == pytest.approx(_hours(all_))
-
-
-def test_ordinary_growth_is_steady_and_nothing_else_is() -> None:
-    later = AT.ts + HOUR
-    assert steady(AT, [(later, 620.5), (later + HOUR, 621.5)])
-    assert not steady(None, [(later, 620.5)])
-    assert not steady(AT, [(later, 622.0)])
-    assert not steady(AT, [(later, 619.0)])
-    assert not steady(AT, [(AT.ts, 620.0)])
-    assert not steady(AT, [(AT.ts + DAY, 620.5)])
 
 
 @given(st.integers(0, 100 * DAY), st.integers(1, 40 * DAY), st.floats(0, 1000))
