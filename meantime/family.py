@@ -7,8 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-
-import httpx
+from urllib.request import urlopen
 
 from kit import logs
 from kit.process import stop_on_signals
@@ -84,9 +83,9 @@ def wait_for_console(url: str, stop: threading.Event, deadline: timedelta = time
         if stop.is_set():
             return False
         try:
-            if httpx.get(f"{url}/livez", timeout=2).status_code == 200:
-                return True
-        except httpx.TransportError:
+            with urlopen(f"{url}/livez", timeout=2) as answer:
+                return bool(answer.status == 200)
+        except OSError:
             stop.wait(0.1)
     return False
 

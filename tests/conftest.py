@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
+import hypothesis
 import psycopg
 import pytest
 from psycopg import sql
@@ -18,6 +19,9 @@ from kit.database import Conn, connect
 from meantime import postgres, schema
 
 TEMPLATE = "meantime_template"
+# Deadlines would measure the machine; the same examples every time, so that a red run can be run again.
+hypothesis.settings.register_profile("meantime", deadline=None, derandomize=True)
+hypothesis.settings.load_profile("meantime")
 
 
 REQUIRED = frozenset(filter(None, os.environ.get("MEANTIME_TEST_REQUIRE", "").split(",")))

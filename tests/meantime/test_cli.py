@@ -1,0 +1,161 @@
+"""The command line as people and programs use it, on a real database."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import click
+import pytest
+import typer
+
+from kit.database import Conn, scalar
+from kit.settings import environment
+from meantime.cli import MODULES, build
+
+ROOT = Path(__file__).parents[2]
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def run(dsn: str, tmp_path: Path) -> Run:
+    """`run("--json", "device", "list")` on a database of the test's own."""
+
+    def command(*arguments: str, **changes: object) -> subprocess.CompletedProcess[str]:
+        env = environment(database_url=dsn, home=tmp_path, **changes)
+        return subprocess.run(
+            [sys.executable, "-m", "meantime", *arguments], env=env, capture_output=True, text=True, cwd=ROOT
+        )
+
+    return command
+
+
+@pytest.fixture
+def pump(run: Run) -> str:
+    """The shipped pump, loaded; its model code."""
+    done = run("device-type", "add", str(ROOT / "meantime" / "device_types" / "pump.toml"))
+    assert done.returncode == 0, done.stderr
+    return "pump-p100"
+
+
+def leaves(command: click.Command, path: tuple[str, ...] = ()) -> Iterator[tuple[str, click.Command]]:
+    children = getattr(command, "commands", None)
+    if children is None:
+        yield " ".join(path), command
+        return
+    for name, child in children.items():
+        yield from leaves(child, (*path, name))
+
+
+def test_every_command_says_what_it_does() -> None:
+    silent = [path for path, command in leaves(typer.main.get_command(build())) if not command.help]
+    assert silent == []
+
+
+@pytest.mark.parametrize("name", sorted(MODULES))
+def test_a_module_registers_the_commands_that_it_is_imported_for(name: str) -> None:
+    group = typer.main.get_command(build([MODULES[name][0]]))
+    assert sorted(group.commands) == sorted(MODULES[name])  # type: ignore[attr-defined]
+
+
+def test_every_command_of_the_documents_exists() -> None:
+    known = {path for path, _ in leaves(typer.main.get_command(build()))}
+    texts = "\n".join(
+        path.read_text(encoding="utf-8") for path in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]
+    )
+    for command in (
+        "device add",
+        "device-type add",
+        "dead-letters list",
+        "explain",
+        "backtest",
+        "invariants",
+        "replay csv",
+    ):
+        assert command in known
+        assert f"meantime {command}" in texts or f"meantime {command.split()[0]}" in texts
+
+
+def test_a_device_gets_its_token_once(run: Run, pump: str, db: Conn) -> None:
+    made = json.loads(run("--json", "device", "add", "MP-0001", "--model", pump).stdout)
+    listed = [json.loads(line) for line in run("--json", "device", "list").stdout.splitlines()]
+    assert made["token"]
+    assert [device["uid"] for device in listed] == ["MP-0001"]
+    assert made["token"] not in json.dumps(listed)
+    assert scalar(db, "select count(*) from ingest.credential") == 1
+
+
+def test_a_wrong_model_is_one_sentence_that_names_the_right_ones(run: Run, pump: str) -> None:
+    done = run("device", "add", "MP-0001", "--model", "pmup")
+    assert done.returncode == 1
+    assert "pmup" in done.stderr
+    assert pump in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_wrong_device_type_file_changes_nothing_and_says_where(run: Run, tmp_path: Path, db: Conn) -> None:
+    wrong = tmp_path / "wrong.toml"
+    text = (ROOT / "meantime" / "device_types" / "pump.toml").read_text(encoding="utf-8")
+    wrong.write_text(text.replace('metric = "vibration"', 'metric = "vibrations"'), encoding="utf-8")
+    done = run("device-type", "add", str(wrong))
+    assert done.returncode == 1
+    assert "vibrations" in done.stderr
+    assert scalar(db, "select count(*) from ingest.model") == 0
+
+
+def test_every_shipped_device_type_loads(run: Run, db: Conn) -> None:
+    for path in sorted((ROOT / "meantime" / "device_types").glob("*.toml")):
+        done = run("device-type", "add", str(path))
+        assert done.returncode == 0, done.stderr
+    assert scalar(db, "select count(distinct model) from fsm.solution") == 3
+
+
+def test_secrets_are_masked(run: Run) -> None:
+    done = run("config", "show", api__secret="very-secret", collector__password="hush")
+    assert done.returncode == 0
+    assert "very-secret" not in done.stdout
+    assert "hush" not in done.stdout
+    assert "MEANTIME_API__SECRET" in done.stdout
+
+
+def test_invariants_hold_on_an_empty_installation(run: Run) -> None:
+    assert run("invariants").returncode == 0
+
+
+def test_explaining_an_order_that_does_not_exist_is_refused(run: Run) -> None:
+    done = run("explain", "WO-999999")
+    assert done.returncode == 1
+    assert "WO-999999" in done.stderr
+
+
+def test_a_database_that_was_never_migrated_is_named_as_such(server: object, tmp_path: Path) -> None:
+    dsn = server.dsn("postgres")  # type: ignore[attr-defined]
+    done = subprocess.run(
+        [sys.executable, "-m", "meantime", "device", "list"],
+        env=environment(database_url=dsn, home=tmp_path), capture_output=True, text=True, cwd=ROOT,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert "meantime migrate" in done.stderr
+
+
+def test_an_account_can_be_made_once(run: Run) -> None:
+    arguments = ("user", "add", "kim", "--name", "Kim", "--role", "manager", "--password", "long-enough-1")
+    assert run(*arguments).returncode == 0
+    again = run(*arguments)
+    assert again.returncode == 1
+    assert "kim" in again.stderr
+
+
+def test_doctor_says_one_sentence_for_each_check(run: Run) -> None:
+    lines = [json.loads(line) for line in run("--json", "doctor").stdout.splitlines()]
+    assert {"python", "database", "disk"} <= {line["check"] for line in lines}
+    assert all(line["finding"] for line in lines)
+
+
+def test_the_demo_refuses_to_run_in_production(run: Run) -> None:
+    done = run("demo", production="true")
+    assert done.returncode == 1
+    assert "production" in done.stderr.lower()
