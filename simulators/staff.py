@@ -133,7 +133,8 @@ class Staff:
     def _visit(self, visit: dict[str, Any], step: Step, now: datetime) -> None:
         client = self.client(f"engineer{visit['technician_id']}")
         detail = client.get(f"/api/orders/{visit['order_id']}")
-        job = _assignment(detail, visit["id"], self._failing(detail["order"], now))
+        found_at = _time(visit["working_at"]) if visit["working_at"] else now  # what he saw when he opened it
+        job = _assignment(detail, visit["id"], self._failing(detail["order"], found_at))
         carry_out(step, job, Phone(client, visit["order_id"], visit["id"]), self.seed)
 
     def _failing(self, order: dict[str, Any], now: datetime) -> bool:

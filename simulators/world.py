@@ -36,12 +36,19 @@ class World:
 
     def __post_init__(self) -> None:
         self._by_uid = {machine.uid: machine for machine in self.machines}
-        self.repairs = follow.Follower("sim.repairs", "analytics.reset", self._repair)
+        self.repairs = follow.Follower("sim.repairs", "analytics.reset", self._repaired)
+        self.visits = follow.Follower(
+            "sim.visits",
+            "fsm.work_order_event",
+            self._opened,
+            where="subject = 'visit' and to_state = 'working'",
+        )
         self._planned = self.said
 
     def exchange(self, conn: Conn, detail: dict[str, Any]) -> None:
         """Once a second: read the clock and the repairs, plant what is due, say that the fleet is alive."""
         self.clock = clock.load(conn)
+        follow.step(conn, self.visits)
         follow.step(conn, self.repairs)
         with conn.transaction():
             self._plant(conn, micros(self.clock.now()) + NEARLY)
@@ -57,15 +64,28 @@ class World:
         truth.save(conn, new)
         self._planned = max(self._planned, until)
 
-    def _repair(self, conn: Conn, facts: list[dict[str, Any]]) -> None:
-        """A repair takes effect at once, but not before what the machine has said already."""
+    def _opened(self, conn: Conn, facts: list[dict[str, Any]]) -> None:
+        """The engineer is at work on the machine: the component is good from now on. (When he is done it is too late:
+        by then a fast clock has let the machine speak of its fault for another hour.)"""
+        for fact in facts:
+            for uid, component in conn.execute(
+                """select d.uid, o.component from fsm.work_order o join ingest.device d on d.id = o.device_id
+                   where o.id = %s and o.component is not null""",
+                (fact["order_id"],),
+            ):
+                self._repair(conn, uid, component, micros(fact["at"]))
+
+    def _repaired(self, conn: Conn, facts: list[dict[str, Any]]) -> None:
         uids = dict(conn.execute("select id, uid from ingest.device").fetchall())
-        with self.lock:
-            for fact in facts:
-                machine = self._by_uid.get(uids[fact["device_id"]])
-                if machine is not None:
-                    ts = max(micros(fact["ts"]), self.said + SECOND)
-                    truth.save(conn, self.book.repair(machine.number, fact["component"], ts))
+        for fact in facts:
+            self._repair(conn, uids[fact["device_id"]], fact["component"], micros(fact["ts"]))
+
+    def _repair(self, conn: Conn, uid: str, component: str, ts: int) -> None:
+        """A repair takes effect at once, but not before what the machine has said already."""
+        machine = self._by_uid.get(uid)
+        if machine is not None:
+            with self.lock:
+                truth.save(conn, self.book.repair(machine.number, component, max(ts, self.said + SECOND)))
 
 
 def keep_said(conn: Conn, said: int) -> None:

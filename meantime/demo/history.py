@@ -240,14 +240,19 @@ def live(conn: Conn, settings: Settings, start: datetime, end: datetime, stop: t
         )
         at = until
     if at >= end:
-        _hand_over(conn, past, end)
+        _hand_over(conn, settings, past, end)
     return at >= end
 
 
-def _hand_over(conn: Conn, past: History, end: datetime) -> None:
-    """To the live fleet: the faults that show first, and how far everything has been said."""
+def _hand_over(conn: Conn, settings: Settings, past: History, end: datetime) -> None:
+    """To the live fleet: the faults that show first, how far everything has been said, and that the repairs so far
+    are done."""
     truth.save(conn, past.showcase(simulated_world.under_warranty(conn, end)))
     simulated_world.keep_said(conn, micros(end))
+    fleet = simulated_world.load(conn, settings.simulation)
+    with conn.transaction():
+        follow.skip_to_end(conn, fleet.repairs)
+        follow.skip_to_end(conn, fleet.visits)
 
 
 def _open(conn: Conn) -> list[dict[str, Any]]:
