@@ -12,13 +12,14 @@ import ssl
 import threading
 from typing import Any
 
-from ingest import sessions
+from ingest import formats, sessions
 from ingest.buffer import Buffer
 from ingest.link import KEEP_ALIVE, MAX_PACKET, Link
 from ingest.mqtt import packets as p
 from ingest.mqtt.packets import V5
 from ingest.pipeline import ROLE, Chunk, Pipeline, calm_collector
 from ingest.pulse import Pulse
+from ingest.sparkplug import names
 from ingest.store import Store
 from kit import logs
 from kit.database import url
@@ -38,6 +39,16 @@ def run(settings: Settings, stop: threading.Event, *, suffix: str = "") -> None:
     asyncio.run(Collector(settings, suffix=suffix).serve(stop))
 
 
+def filters(settings: Settings, suffix: str) -> tuple[str, ...]:
+    """What to subscribe to. Of a group each message goes to one member, which loses the order between them; an edge
+    node's order must hold, so Sparkplug goes to the first member alone."""
+    group = settings.collector.group
+    own = formats.filters(settings.ingest)
+    first = suffix in ("", "-1")
+    sparkplug = names.FILTERS if settings.collector.sparkplug and (first or not group) else ()
+    return tuple(f"$share/{group}/{name}" if group else name for name in own) + sparkplug
+
+
 class Collector:
     """Connects, and connects again; its buffer and writer outlive every connection."""
 
@@ -46,8 +57,7 @@ class Collector:
             raise Misconfigured("No broker to collect from: set MEANTIME_COLLECTOR__HOST.")
         self._broker = settings.collector
         self.host, self.client_id = settings.collector.host, settings.collector.client_id + suffix
-        prefix, group = settings.ingest.topic_prefix, settings.collector.group
-        self.filter = f"$share/{group}/{prefix}/#" if group else f"{prefix}/#"
+        self.filters = filters(settings, suffix)
         self.paused = self._stopping = False
         self.received = self.acked = self.connects = self.sessions_lost = 0
         self._link: Link | None = None
@@ -62,6 +72,7 @@ class Collector:
             released=lambda chunks: self._soon(self._released, chunks),
             batch=settings.ingest.batch_messages,
             linger=settings.ingest.linger_ms / 1000,
+            command=lambda commands: self._soon(self._command, commands),
         )
 
     async def serve(self, stop: threading.Event) -> None:
@@ -85,7 +96,7 @@ class Collector:
     async def _one_connection(self, stop: threading.Event) -> bool:
         """Stay connected as long as it goes. Returns whether the broker had granted the subscription."""
         link = Link(
-            self._hello(), self.filter, pulse=self.pulse, submit=self._submit, connected=self._connected
+            self._hello(), self.filters, pulse=self.pulse, submit=self._submit, connected=self._connected
         )
         context = ssl.create_default_context() if self._broker.tls else None
         async with asyncio.timeout(10):
@@ -137,7 +148,7 @@ class Collector:
 
     def _connected(self, present: bool) -> None:
         """The broker has accepted; `present`: it still knows the session."""
-        log.info("connected", host=self.host, session_present=present, filter=self.filter)
+        log.info("connected", host=self.host, session_present=present, filter=self.filters[0])
         broker = f"{self.host}:{self._broker.port}"
         self.pulse.ask(
             lambda conn: sessions.broker_session(conn, broker, self.client_id, present=present),
@@ -169,6 +180,11 @@ class Collector:
             self.paused = False
             if self._link is not None:
                 self._link.resume()
+
+    def _command(self, commands: list[tuple[str, bytes]]) -> None:
+        for topic, payload in commands if self._link is not None else ():
+            assert self._link is not None
+            self._link.publish(topic, payload)
 
     def _soon(self, call: Any, *args: Any) -> None:
         if not self._loop.is_closed():

@@ -40,6 +40,7 @@ class Connection(asyncio.BufferedProtocol):
         self.server, self.number = server, number
         self.stream = Stream(limit=min(BEFORE_CONNECT_BYTES, server.terms.max_packet))
         self.device: registry.Device | None = None
+        self.known = False  # registered; a guest is so only after its first message
         self.knock: Knock | None = None
         self.client_id = ""
         self.seen = time.monotonic()
@@ -170,10 +171,12 @@ class Connection(asyncio.BufferedProtocol):
         packet, terms = self._connect, self.server.terms
         assert packet is not None
         self._own = f"{self.server.prefix}/{device.uid}/"
-        if packet.will is not None and not packet.will.topic.startswith(self._own):
+        self.device = device
+        if packet.will is not None and not self._may_say(packet.will.topic):
+            self.device = None
             self.refuse(Reason.NOT_AUTHORIZED, f"a will belongs below {self._own}")
             return False
-        self.device = device
+        self.known = device.id > 0
         self.stream.limit = terms.max_packet
         self.keep_alive = greeting.keep_alive(packet, terms) * 1.5
         self.write(encode(packet.version, greeting.welcome(packet, self.client_id, terms)))
@@ -199,14 +202,16 @@ class Connection(asyncio.BufferedProtocol):
         while self.open and (packet := self.stream.next(Arrival, who, arrivals, acks)) is not None:
             if not isinstance(packet, p.Publish):
                 self._control(packet)
-            elif packet.qos == 2 or not packet.topic.startswith(self._own):
+            elif packet.qos != 2 and self.server.customs.ignores(packet.topic):
+                acks += [puback(packet.packet_id)] if packet.packet_id else []
+            elif packet.qos == 2 or not self._may_say(packet.topic):
                 self._unwelcome(packet, acks)
             else:
                 self.stream.allow(packet.topic)
                 arrivals.append(Arrival(packet.topic, packet.payload, *who))
                 if packet.packet_id:
                     acks.append(puback(packet.packet_id))
-                if packet.retain:
+                if packet.retain and packet.topic.startswith(self._own):
                     effects.append(Effect(sessions.retain, (packet.topic, packet.payload)))
         if arrivals or acks:
             self.inflight += len(acks)
@@ -214,6 +219,13 @@ class Connection(asyncio.BufferedProtocol):
                 text = f"more than {self.server.terms.receive_maximum} messages in flight"
                 self.close(Reason.RECEIVE_MAXIMUM_EXCEEDED, "receive_maximum", text)
             self.server.submit(Chunk(self, arrivals, acks, size + OVERHEAD * len(arrivals), tuple(effects)))
+            if arrivals and not self.known:
+                self.known = True
+                self.server.introduced(self)
+
+    def _may_say(self, topic: str) -> bool:
+        assert self.device is not None
+        return topic.startswith(self._own) or self.server.customs.may_say(self.device.uid, topic)
 
     def _unwelcome(self, packet: p.Publish, acks: list[bytes]) -> None:
         """A message that is not accepted. MQTT 5 can be told why; 3.1.1 only knows the end of the connection."""
@@ -253,7 +265,10 @@ class Connection(asyncio.BufferedProtocol):
                 )
 
     def _subscribe(self, packet: p.Subscribe) -> None:
-        answer, granted, topics = greeting.subscribe(packet, self._own)
+        uid = self.device.uid if self.device is not None else ""
+        answer, granted, topics = greeting.subscribe(
+            packet, self._own, lambda wanted: self.server.customs.may_hear(uid, wanted)
+        )
         self.filters.update(granted)
         self.write(encode(self.stream.version, answer))
         if topics:

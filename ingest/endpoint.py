@@ -18,9 +18,11 @@ from typing import Any
 from ingest import registry, sessions
 from ingest.buffer import Buffer
 from ingest.connection import Connection
+from ingest.customs import Customs
 from ingest.doorkeeper import Doorkeeper
 from ingest.greeting import Terms
-from ingest.mqtt.packets import Reason, Will
+from ingest.mqtt.packets import Reason
+from ingest.neighbours import TAKEN_ELSEWHERE, Neighbours
 from ingest.pipeline import READ_BYTES, ROLE, Chunk, Pipeline, calm_collector
 from ingest.presence import Presence
 from ingest.pulse import Pulse
@@ -38,46 +40,53 @@ GRACE_SECONDS = 15.0
 STOP_SECONDS = 1.5
 
 
-def run(settings: Settings, stop: threading.Event) -> None:
-    """Serve devices until `stop` is set; then store what is buffered, acknowledge it and say goodbye."""
+def run(settings: Settings, stop: threading.Event, *, suffix: str = "") -> None:
+    """Serve devices until `stop` is set; then store what is buffered, acknowledge it and say goodbye. `suffix` tells
+    several end points of one machine apart."""
     calm_collector()
-    asyncio.run(Endpoint(settings).serve(stop))
+    asyncio.run(Endpoint(settings, suffix=suffix).serve(stop))
 
 
 class Endpoint:
     """The server: its connections, its buffer, its doorkeeper. Everything but the callbacks of pulse and pipeline
     runs on the loop."""
 
-    def __init__(self, settings: Settings, *, grace: float = GRACE_SECONDS) -> None:
+    def __init__(self, settings: Settings, *, grace: float = GRACE_SECONDS, suffix: str = "") -> None:
         self.limits, self.prefix = settings.endpoint, settings.ingest.topic_prefix
         self.terms = Terms(
             settings.endpoint.keep_alive_seconds,
             min(65_535, settings.ingest.buffer_messages),
             settings.endpoint.max_packet_bytes,
         )
+        self.customs = Customs(settings.ingest)
         self.presence = Presence(self.prefix, self.submit)
         self.incoming = memoryview(bytearray(READ_BYTES))
         self.paused = self._stopping = False
         self.refused = self.malformed = self.turned_away = self.received = self.acked = 0
         self.port = settings.endpoint.port
-        self._grace = grace
         self._numbers = itertools.count(1)
         self._connections: set[Connection] = set()
         self._clients: dict[tuple[str, str], Connection] = {}
-        self._of_device: dict[str, set[Connection]] = {}
+        self.numbered: dict[int, Connection] = {}
+        self.of_device: dict[str, set[Connection]] = {}
         self._loop: asyncio.AbstractEventLoop
         dsn = url(settings)
-        self.keeper = Doorkeeper(f"{socket.gethostname()}:{settings.endpoint.host}:{settings.endpoint.port}")
-        self.pulse = Pulse(dsn, DOOR, role=ROLE, detail=self.detail)
-        self.pulse.ticks += [self._beat_door, self._adopt_orphans, self._look_for_revoked]
+        self.keeper = Doorkeeper(
+            f"{socket.gethostname()}:{settings.endpoint.host}:{settings.endpoint.port}{suffix}",
+            guests=settings.endpoint.anonymous and settings.ingest.unknown_devices == "register",
+        )
+        self.pulse = Pulse(dsn, DOOR + suffix, role=ROLE, detail=self.detail)
+        self.pulse.ticks += [self._beat_door, self._look_for_revoked]
+        self.neighbours = Neighbours(self, grace)
         self.pipeline = Pipeline(
             dsn,
             Store(settings.ingest, door=DOOR),
             door=DOOR,
             buffer=Buffer(settings.ingest.buffer_messages),
-            released=lambda chunks: self._soon(self._released, chunks),
+            released=lambda chunks: self.soon(self._released, chunks),
             batch=settings.ingest.batch_messages,
             linger=settings.ingest.linger_ms / 1000,
+            command=lambda commands: self.soon(self._command, commands),
         )
 
     async def serve(self, stop: threading.Event, *, ready: threading.Event | None = None) -> None:
@@ -105,8 +114,9 @@ class Endpoint:
         host, port = self.limits.host, self.limits.port
         try:
             return await self._loop.create_server(
-                lambda: Connection(self, next(self._numbers)), host, port, ssl=self._tls(), backlog=1024
-            )
+                lambda: Connection(self, next(self._numbers)), host, port, ssl=self._tls(), backlog=1024,
+                reuse_port=self.limits.processes > 1 or None,
+            )  # fmt: skip
         except OSError as error:
             raise Misconfigured(f"The end point cannot listen on {host}:{port}: {error}") from error
 
@@ -153,7 +163,7 @@ class Endpoint:
         assert knock is not None
         self.pulse.ask(
             lambda conn: self.keeper.admit(conn, knock),
-            lambda answer: self._soon(self._answered, connection, answer),
+            lambda answer: self.soon(self._answered, connection, answer),
         )
 
     def _answered(self, connection: Connection, answer: registry.Device | Exception | None) -> None:
@@ -172,9 +182,16 @@ class Endpoint:
         if (older := self._clients.get(key)) is not None:
             older.close(Reason.TAKEN_OVER, "taken_over")
         self._clients[key] = connection
-        self._of_device.setdefault(device.uid, set()).add(connection)
-        self.presence.online(device.uid, self.pulse.now())
+        self.numbered[connection.number] = connection
+        self.of_device.setdefault(device.uid, set()).add(connection)
+        if connection.known:
+            self.presence.online(device.uid, self.pulse.now())
         connection.begin()
+
+    def introduced(self, connection: Connection) -> None:
+        """A guest's first message is on its way, which registers it."""
+        assert connection.device is not None
+        self.presence.online(connection.device.uid, self.pulse.now())
 
     def _session(self, uid: str, connection: Connection) -> sessions.Ended:
         assert self.keeper.door is not None  # a session was committed, so the door is registered
@@ -186,19 +203,32 @@ class Endpoint:
         device, knock = connection.device, connection.knock
         if device is None or knock is None:
             return
+        self.numbered.pop(connection.number, None)
         key = (device.uid, connection.client_id)
         if self._clients.get(key) is connection:
             del self._clients[key]
-        others = self._of_device.get(device.uid, set())
+        others = self.of_device.get(device.uid, set())
         others.discard(connection)
         if not others:
-            self._of_device.pop(device.uid, None)
+            self.of_device.pop(device.uid, None)
         # After a stop the session rows stay: the door falls silent, and who does not come back is an orphan. A client
         # that was taken over is still here, so its will would tell a lie.
-        if connection.reason != "endpoint_stopped":
-            will = None if connection.reason in ("disconnected", "taken_over") else knock.will
-            ended = self._session(device.uid, connection)
-            self.presence.gone(ended, connection.reason, self.pulse.now(), will=will, last=not others)
+        if connection.reason in ("endpoint_stopped", TAKEN_ELSEWHERE):
+            return
+        will = None if connection.reason in ("disconnected", "taken_over") else knock.will
+        ended, at, last = (
+            self._session(device.uid, connection),
+            self.pulse.now(),
+            not others and connection.known,
+        )
+
+        def gone(standing: tuple[bool, bool] | Exception) -> None:
+            mine, elsewhere = standing if isinstance(standing, tuple) else (True, False)
+            if mine or connection.reason == "taken_over":
+                self.presence.gone(ended, connection.reason, at, will=will, last=last and not elsewhere)
+
+        # Another end point may have taken the client over before this connection's end was noticed here.
+        self.pulse.ask(lambda conn: sessions.standing(conn, ended), lambda found: self.soon(gone, found))
 
     def _sweep(self, now: float) -> None:
         """Close what was silent for too long. While reading is paused nobody can be heard, so nobody is overdue."""
@@ -229,12 +259,18 @@ class Endpoint:
             for connection in self._connections:
                 connection.resume()
 
+    def _command(self, commands: list[tuple[str, bytes]]) -> None:
+        """Tell an edge node that is connected here something; elsewhere it will be asked again."""
+        for topic, payload in commands:
+            for connection in self.of_device.get(self.customs.addressee(topic), ()):
+                connection.deliver(topic, payload)
+
     def _forward(self, chunk: Chunk) -> None:
         """Tell a device's other connections what was said of it."""
         for effect in chunk.effects:
             if effect.write is sessions.retain:
                 topic, payload = effect.value
-                for connection in self._of_device.get(self.presence.uid_of(topic), ()):
+                for connection in self.of_device.get(self.presence.uid_of(topic), ()):
                     if connection is not chunk.source:
                         connection.deliver(topic, payload)
 
@@ -245,46 +281,30 @@ class Endpoint:
             for topic, payload in found if isinstance(found, list) else ():
                 connection.deliver(topic, payload, retain=True)
 
-        self.pulse.ask(lambda conn: sessions.retained(conn, topics), lambda found: self._soon(send, found))
+        self.pulse.ask(lambda conn: sessions.retained(conn, topics), lambda found: self.soon(send, found))
 
     # --- what the pulse does every second
 
-    def _soon(self, call: Any, *args: Any) -> None:
+    def soon(self, call: Any, *args: Any) -> None:
         if not self._loop.is_closed():
             self._loop.call_soon_threadsafe(call, *args)
 
     def _beat_door(self, conn: Conn) -> None:
         sessions.beat(conn, self.keeper.open(conn))
 
-    def _adopt_orphans(self, conn: Conn) -> None:
-        orphans = sessions.adopt(conn, self.keeper.open(conn), self._grace)
-        if orphans:
-            self._soon(self._bury_orphans, orphans)
-
-    def _bury_orphans(self, orphans: list[sessions.Orphan]) -> None:
-        assert self.keeper.door is not None
-        log.info("devices of a dead end point did not come back", devices=len(orphans))
-        for orphan in orphans:
-            will = None
-            if orphan.will_topic is not None:
-                will = Will(orphan.will_topic, orphan.will_payload or b"", 1, orphan.will_retain)
-            ended = sessions.Ended(orphan.uid, orphan.client_id, self.keeper.door, sessions.ORPHAN_NUMBER)
-            at, last = self.pulse.at(orphan.silent_since), orphan.uid not in self._of_device
-            self.presence.gone(ended, "endpoint_lost", at, will=will, last=last)
-
     def _look_for_revoked(self, conn: Conn) -> None:
         """After a revocation ask again for those connected that it may concern; who is no longer known is put out."""
         suspects = self.keeper.suspects(conn)
         for (uid, _), connection in list(self._clients.items()) if suspects else ():
             knock = connection.knock
-            if uid in suspects and knock is not None and self.keeper.who(conn, knock.credentials) is None:
-                self._soon(connection.close, Reason.NOT_AUTHORIZED, "revoked")
+            if uid in suspects and knock is not None and self.keeper.who(conn, knock) is None:
+                self.soon(connection.close, Reason.NOT_AUTHORIZED, "revoked")
 
     def detail(self) -> dict[str, Any]:
         """The live figures of this door."""
         return {
             "connections": len(self._connections),
-            "devices": len(self._of_device),
+            "devices": len(self.of_device),
             "port": self.port,
             "paused": self.paused,
             "messages": self.received,

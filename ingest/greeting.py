@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
+from ingest.customs import matches
 from ingest.mqtt import packets as p
 from ingest.mqtt.packets import V5, Reason
 
@@ -60,20 +62,27 @@ def welcome(packet: p.Connect, client_id: str, terms: Terms) -> p.ConnAck:
     )
 
 
-def subscribe(packet: p.Subscribe, own: str) -> tuple[p.SubAck, list[str], set[str]]:
-    """What a device may hear: what is said to it and of it (below `own`), nothing else; granted at QoS 0.
+def subscribe(
+    packet: p.Subscribe, own: str, other: Callable[[str], bool]
+) -> tuple[p.SubAck, list[str], set[str]]:
+    """What a device may hear: what is said to it and of it (below `own`), and what `other` allows; granted at QoS 0.
 
     Returns: the answer, the granted filters, and the topics whose retained messages it now gets.
     """
     mine = {own + "command", own + "status"}
     allowed = {f"{own}+": mine, f"{own}#": mine} | {name: {name} for name in mine}
-    granted = [(name, options) for name, options in packet.filters if name in allowed]
-    reasons = tuple(0 if name in allowed else Reason.NOT_AUTHORIZED for name, _ in packet.filters)
+    granted = [(name, options) for name, options in packet.filters if name in allowed or other(name)]
+    mine_or_other = {name for name, _ in granted}
+    reasons = tuple(0 if name in mine_or_other else Reason.NOT_AUTHORIZED for name, _ in packet.filters)
     # Retain handling 2 (bits 4 and 5, MQTT 5 only) means: do not send retained messages.
-    topics = {topic for name, options in granted if options >> 4 & 3 != 2 for topic in allowed[name]}
+    topics = {topic for name, options in granted if options >> 4 & 3 != 2 for topic in allowed.get(name, ())}
     return p.SubAck(packet.packet_id, reasons), [name for name, _ in granted], topics
 
 
 def hears(filters: set[str], topic: str, own: str) -> bool:
-    """Whether granted filters match a topic below `own`."""
-    return topic in filters or f"{own}#" in filters or f"{own}+" in filters
+    """Whether granted filters match a topic."""
+    if topic in filters:
+        return True
+    if topic.startswith(own):
+        return f"{own}#" in filters or f"{own}+" in filters
+    return any(matches(name, topic) for name in filters)

@@ -35,7 +35,7 @@ class Link(asyncio.BufferedProtocol):
     def __init__(
         self,
         hello: p.Connect,
-        topic_filter: str,
+        filters: tuple[str, ...],
         *,
         pulse: Pulse,
         submit: Callable[[Chunk], None],
@@ -43,7 +43,7 @@ class Link(asyncio.BufferedProtocol):
     ) -> None:
         self.closed = asyncio.Event()
         self.joined = False
-        self._hello, self._filter, self._pulse = hello, topic_filter, pulse
+        self._hello, self._filters, self._pulse = hello, filters, pulse
         self._submit, self._connected = submit, connected
         self._stream = Stream(version=V5, limit=MAX_PACKET)
         self._transport: asyncio.Transport | None = None
@@ -92,22 +92,28 @@ class Link(asyncio.BufferedProtocol):
                 self.close()
             case p.ConnAck():
                 self._connected(packet.session_present)
-                subscribe = p.Subscribe(1, ((self._filter, self._options()),))
-                self._write(encode(V5, subscribe))
-            case p.SubAck() if packet.reasons[0] >= Reason.UNSPECIFIED:
-                log.error(
-                    "the broker refuses the subscription", filter=self._filter, reason=packet.reasons[0]
+                self._write(
+                    encode(V5, p.Subscribe(1, tuple((name, _options(name)) for name in self._filters)))
                 )
-                self.close()
             case p.SubAck():
-                self.joined = True
+                self._granted(packet.reasons)
             case p.Disconnect():
                 log.warning("the broker says goodbye", reason=packet.reason, text=packet.text)
                 self.close()
 
-    def _options(self) -> int:
-        # On a shared subscription retained messages are never sent and handling 1 is an error for some brokers.
-        return 1 if self._filter.startswith("$share/") else QOS_1_NEW_RETAINED
+    def _granted(self, reasons: tuple[int, ...]) -> None:
+        """The first filter is ours and must be granted; a broker may well refuse the others."""
+        for name, reason in zip(self._filters, reasons, strict=False):
+            if reason >= Reason.UNSPECIFIED:
+                log.error("the broker refuses the subscription", filter=name, reason=reason)
+        if reasons[0] >= Reason.UNSPECIFIED:
+            self.close()
+        else:
+            self.joined = True
+
+    def publish(self, topic: str, payload: bytes) -> None:
+        """Send a message at QoS 0."""
+        self._write(encode(V5, p.Publish(topic, payload, 0)))
 
     def _write(self, data: bytes) -> None:
         if self._transport is not None and not self._transport.is_closing():
@@ -144,3 +150,8 @@ class Link(asyncio.BufferedProtocol):
         if self._transport is not None and not self._transport.is_closing():
             self._write(encode(V5, p.Disconnect(reason)))
             self._transport.close()
+
+
+def _options(name: str) -> int:
+    # On a shared subscription retained messages are never sent and handling 1 is an error for some brokers.
+    return 1 if name.startswith("$share/") else QOS_1_NEW_RETAINED

@@ -94,7 +94,7 @@ class Pipeline:
     """Buffer and writer thread of one front door.
 
     `released(chunks)` is called on the writer thread after the commit; the door hands it to its own loop, sends the
-    acknowledgements there and calls `done`.
+    acknowledgements there and calls `done`. `command(messages)` gets what a write wants published: (topic, payload).
     """
 
     def __init__(
@@ -107,11 +107,13 @@ class Pipeline:
         released: Callable[[list[Chunk]], None],
         batch: int = 5000,
         linger: float = 0.002,
+        command: Callable[[list[tuple[str, bytes]]], None] | None = None,
     ) -> None:
         self.counts = Counts()
         self.buffer = buffer
         self._dsn, self._store, self._door = dsn, store, door
         self._released, self._batch, self._linger = released, batch, linger
+        self._command = command
         self._conn: Conn | None = None
         self._changed = threading.Condition()
         self._closing = False
@@ -255,6 +257,8 @@ class Pipeline:
             raise
         if written is not None:
             self._store.committed(written)
+            if written.commands and self._command is not None:
+                self._command(written.commands)
         self.counts.commit_ms = (time.perf_counter() - began) * 1000
 
     def _bury(self, arrival: Arrival, error: Exception) -> None:

@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import psycopg
+from psycopg import sql
 
 from kit import clock, logs
 from kit.clock import Clock
@@ -41,12 +42,16 @@ class Pulse:
         detail: called every second for `kit.process.detail`.
         ticks: called every second with the connection, inside a transaction each.
         alive: whether the database answered last time.
+        channels: what to listen to, and whom to call with the payload, within a second.
+        opened: called with each new connection, inside a transaction.
     """
 
     def __init__(
         self, dsn: str, name: str, *, role: str, detail: Callable[[], dict[str, Any]], seconds: float = 1.0
     ) -> None:
         self.name, self.ticks = name, list[Callable[[Conn], None]]()
+        self.channels: dict[str, Callable[[str], None]] = {}
+        self.opened: list[Callable[[Conn], None]] = []
         self.alive = False
         self._dsn, self._role, self._detail, self._seconds = dsn, role, detail, seconds
         self._clock = Clock(datetime.now(UTC), datetime.now(UTC), 1.0)
@@ -104,6 +109,12 @@ class Pulse:
             self._conn = connect(
                 self._dsn, role=self._role, application=f"{self.name}.pulse", autocommit=True
             )
+            self._conn.add_notify_handler(lambda told: self.channels[told.channel](told.payload))
+            for channel in self.channels:
+                self._conn.execute(sql.SQL("listen {}").format(sql.Identifier(channel)))
+            for each in self.opened:
+                with self._conn.transaction():
+                    each(self._conn)
         return self._conn
 
     def _drop(self) -> None:

@@ -154,6 +154,23 @@ def authenticate(conn: Conn, username: str, password: str | None) -> Device | No
     return match
 
 
+def guest(conn: Conn, uid: str) -> Device | None:
+    """Whoever comes without credentials under this name, None when it may not: the name is no uid, the device is
+    revoked, or it was ever given a token and has to show it. A device nobody knows yet has the id 0 and no model."""
+    if not _UID.fullmatch(uid):
+        return None
+    found = one(
+        conn,
+        """select d.id, d.uid, d.model, d.status = 'active' and not exists (
+               select from ingest.credential c where c.device_id = d.id) as welcome
+           from ingest.device d where d.uid = %s""",
+        (uid,),
+    )
+    if found is None:
+        return Device(0, uid, "")
+    return Device(found["id"], found["uid"], found["model"]) if found["welcome"] else None
+
+
 def device(conn: Conn, uid: str) -> Device:
     """A device by its uid.
 

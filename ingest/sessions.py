@@ -14,7 +14,8 @@ from kit.database import Conn, scalar
 
 @dataclass(frozen=True, slots=True)
 class Orphan:
-    """A session whose door has died; `silent_since` is that door's last beat, wall clock."""
+    """A session whose door has died; `silent_since` is that door's last beat, wall clock. `elsewhere`: the device is
+    connected to another door."""
 
     uid: str
     client_id: str
@@ -22,6 +23,7 @@ class Orphan:
     will_topic: str | None
     will_payload: bytes | None
     will_retain: bool
+    elsewhere: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +54,14 @@ def beat(conn: Conn, door: int) -> None:
 def begin(
     conn: Conn, uid: str, client_id: str, door: int, number: int, will: tuple[str, bytes, bool] | None
 ) -> None:
-    """Remember a connection and its will (topic, payload, retain); takes over an older one of the same name."""
+    """Remember a connection and its will (topic, payload, retain); takes over an older one of the same name, and tells
+    the door that has it, when that is another one."""
     topic, payload, retain = will if will is not None else (None, None, False)
+    conn.execute(
+        """select pg_notify(%s, door || ' ' || number) from ingest.session
+           where uid = %s and client_id = %s and door <> %s and number >= 0""",
+        (TAKEN_OVER, uid, client_id, door),
+    )
     conn.execute(
         """insert into ingest.session (uid, client_id, door, number, will_topic, will_payload, will_retain)
            values (%s, %s, %s, %s, %s, %s, %s)
@@ -62,6 +70,27 @@ def begin(
                will_payload = excluded.will_payload, will_retain = excluded.will_retain""",
         (uid, client_id, door, number, topic, payload, retain),
     )
+
+
+def numbers(conn: Conn, door: int) -> set[int]:
+    """The connections of a door that nobody has taken over."""
+    return {
+        number for (number,) in conn.execute("select number from ingest.session where door = %s", (door,))
+    }
+
+
+def standing(conn: Conn, ended: Ended) -> tuple[bool, bool]:
+    """Of a connection that has ended: whether nobody has taken it over, and whether the device is connected to another
+    door that is alive."""
+    mine, elsewhere = conn.execute(
+        """select exists (select from ingest.session where uid = %(uid)s and client_id = %(client)s
+                              and door = %(door)s and number = %(number)s),
+                  exists (select from ingest.session s join ingest.door d on d.id = s.door
+                          where s.uid = %(uid)s and s.door <> %(door)s
+                            and d.beat_at > clock_timestamp() - make_interval(secs => 15))""",
+        {"uid": ended.uid, "client": ended.client_id, "door": ended.door, "number": ended.number},
+    ).fetchone() or (True, False)
+    return bool(mine), bool(elsewhere)
 
 
 def end(conn: Conn, ended: Sequence[Ended]) -> None:
@@ -80,6 +109,8 @@ def end(conn: Conn, ended: Sequence[Ended]) -> None:
 
 
 ORPHAN_NUMBER = -1
+# Channel on which a door learns that a client of its has connected elsewhere: "<door> <number>".
+TAKEN_OVER = "ingest.taken_over"
 
 
 def adopt(conn: Conn, door: int, grace_seconds: float) -> list[Orphan]:
@@ -91,7 +122,9 @@ def adopt(conn: Conn, door: int, grace_seconds: float) -> list[Orphan]:
                where id <> %(door)s and beat_at < clock_timestamp() - make_interval(secs => %(grace)s))
            update ingest.session s set door = %(door)s, number = %(number)s
            from dead where s.door = dead.id
-           returning s.uid, s.client_id, dead.beat_at as silent_since, s.will_topic, s.will_payload, s.will_retain""",
+           returning s.uid, s.client_id, dead.beat_at as silent_since, s.will_topic, s.will_payload, s.will_retain,
+               exists (select from ingest.session o where o.uid = s.uid and o.client_id <> s.client_id
+                       and o.door not in (select id from dead)) as elsewhere""",
         {"door": door, "grace": grace_seconds, "number": ORPHAN_NUMBER},
     ).fetchall()
 

@@ -33,6 +33,11 @@ class Endpoint(_Part):
     max_packet_bytes: int = Field(262_144, ge=1024, description="larger packets are refused")
     max_connections: int = Field(20_000, ge=1)
     keep_alive_seconds: int = Field(120, ge=5, description="the longest keep-alive granted to a device")
+    processes: int = Field(1, ge=1, le=64, description="end points on this machine, sharing the port")
+    anonymous: bool = Field(
+        False,
+        description="with unknown_devices=register: devices without credentials come in by their client id",
+    )
 
 
 class Collector(_Part):
@@ -46,6 +51,10 @@ class Collector(_Part):
     group: str | None = Field(None, description="shared-subscription group; set to run several collectors")
     session_expiry_seconds: int = 7 * 86400
     tls: bool = False
+    sparkplug: bool = Field(True, description="subscribe to Sparkplug B (spBv1.0/…) too")
+    processes: int = Field(
+        1, ge=1, le=64, description="collectors on this machine; more than one need a group"
+    )
 
 
 class Ingest(_Part):

@@ -8,6 +8,7 @@ import threading
 from dataclasses import dataclass
 
 from kit import database, logs
+from kit.errors import Misconfigured
 from kit.process import Worker, die_with_parent, stop_on_signals
 from kit.settings import Settings
 
@@ -33,11 +34,31 @@ FAMILY = {
     "staff": Entry("simulators.staff", "run", "simulated engineers and managers"),
 }
 CORE = ("endpoint", "storage", "analytics", "fsm", "dispatch", "api")
+# Doors of which one machine may run several: the second endpoint is `endpoint-2`, and takes that suffix along.
+SEVERAL = ("endpoint", "collector")
 
 
 def core(settings: Settings) -> tuple[str, ...]:
-    """The processes that `up` starts with these settings."""
-    return (*CORE, "collector") if settings.collector.host else CORE
+    """The processes that `up` starts with these settings.
+
+    Raises:
+        Misconfigured: several collectors, but no group in which they could share.
+    """
+    wanted = settings.collector.processes if settings.collector.host else 0
+    if wanted > 1 and settings.collector.group is None:
+        raise Misconfigured("Several collectors need a shared subscription: set MEANTIME_COLLECTOR__GROUP.")
+    endpoints = _several("endpoint", settings.endpoint.processes)
+    return (*endpoints, *CORE[1:], *_several("collector", wanted))
+
+
+def _several(name: str, count: int) -> tuple[str, ...]:
+    return tuple(name if number == 1 else f"{name}-{number}" for number in range(1, count + 1))
+
+
+def known(name: str) -> bool:
+    """Whether that is a process of the family."""
+    base, _, number = name.partition("-")
+    return name in FAMILY or (base in SEVERAL and number.isdecimal())
 
 
 def run(name: str, settings: Settings, *, parent: int | None = None) -> None:
@@ -46,16 +67,20 @@ def run(name: str, settings: Settings, *, parent: int | None = None) -> None:
         die_with_parent(parent)
     logs.configure(settings, name)
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-    entry = FAMILY[name]
+    base, dash, number = name.partition("-")
+    entry = FAMILY[base]
     stop = stop_on_signals()
     target = getattr(importlib.import_module(entry.module), entry.function)
-    _run(target, entry.function, settings, stop)
+    _run(target, entry.function, settings, stop, dash + number)
 
 
-def _run(target: object, function: str, settings: Settings, stop: threading.Event) -> None:
+def _run(target: object, function: str, settings: Settings, stop: threading.Event, suffix: str) -> None:
     assert callable(target)
     if function == "run":
-        target(settings, stop)
+        if suffix:
+            target(settings, stop, suffix=suffix)
+        else:
+            target(settings, stop)
         return
     worker = target(database.url(settings), settings)
     assert isinstance(worker, Worker)

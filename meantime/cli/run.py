@@ -64,7 +64,7 @@ def up() -> None:
 
 def run(name: str, parent: Annotated[int | None, typer.Option(hidden=True)] = None) -> None:
     """Be one process of the family (what `up` starts)."""
-    if name not in processes.FAMILY:
+    if not processes.known(name):
         raise Misconfigured(f"There is no process {name!r}; there are {', '.join(processes.FAMILY)}.")
     processes.run(name, kit_settings.load(), parent=parent)
 

@@ -24,8 +24,8 @@ PUMP = Path(meantime.__file__).parent / "device_types" / "pump.toml"
 class Running:
     """An end point that serves in a thread until the test ends or `stop` is called."""
 
-    def __init__(self, settings: Settings, grace: float = 15.0) -> None:
-        self.endpoint = Endpoint(settings, grace=grace)
+    def __init__(self, settings: Settings, grace: float = 15.0, suffix: str = "") -> None:
+        self.endpoint = Endpoint(settings, grace=grace, suffix=suffix)
         self._stop, ready = Event(), Event()
         self._failure: BaseException | None = None
         self._thread = Thread(target=self._run, args=(ready,))
@@ -73,8 +73,8 @@ def start(settings: Callable[..., Settings], devices: dict[str, str]) -> Iterato
     """`start(buffer_messages=100)` runs an end point with those settings; all are stopped at the end."""
     running: list[Running] = []
 
-    def begin(*, grace: float = 15.0, **changes: Any) -> Running:
-        running.append(Running(settings(**changes), grace))
+    def begin(*, grace: float = 15.0, suffix: str = "", **changes: Any) -> Running:
+        running.append(Running(settings(**changes), grace, suffix))
         return running[-1]
 
     yield begin

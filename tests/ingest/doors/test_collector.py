@@ -156,7 +156,7 @@ def test_a_broker_that_lost_the_session_is_reported(
     process = collector()
     process.start()
     until(lambda: subscribed(db))
-    assert scalar(db, "select lost from ingest.broker_session") == 0
+    until(lambda: scalar(db, "select lost from ingest.broker_session") == 0, "the session written down")
     broker.stop()
     broker.start()  # without persistence: the session is gone
     until(lambda: scalar(db, "select lost from ingest.broker_session") == 1, "the alarm")

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from ingest import registry
 from ingest.message import Arrival
 from ingest.sparkplug.codec import Metric, Type, decode
 from ingest.sparkplug.translate import rebirth

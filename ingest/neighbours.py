@@ -1,0 +1,67 @@
+"""Several end points around one database: the devices of a dead one, and clients that move from one to another."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ingest import sessions
+from ingest.mqtt.packets import Reason, Will
+from kit import logs
+from kit.database import Conn
+
+if TYPE_CHECKING:
+    from ingest.endpoint import Endpoint
+
+log = logs.get(__name__)
+TAKEN_ELSEWHERE = "taken_elsewhere"
+
+
+class Neighbours:
+    """What an end point does about the others. Methods that take a connection run on the pulse, the others on the loop.
+
+    Args:
+        grace: seconds after which a silent door is dead.
+    """
+
+    def __init__(self, server: Endpoint, grace: float) -> None:
+        self._server, self._grace = server, grace
+        server.pulse.ticks.append(self._adopt)
+        server.pulse.channels[sessions.TAKEN_OVER] = self._taken_over
+        server.pulse.opened.append(self._missed)
+
+    def _adopt(self, conn: Conn) -> None:
+        orphans = sessions.adopt(conn, self._server.keeper.open(conn), self._grace)
+        if orphans:
+            self._server.soon(self._bury, orphans)
+
+    def _bury(self, orphans: list[sessions.Orphan]) -> None:
+        server = self._server
+        assert server.keeper.door is not None
+        log.info("devices of a dead end point did not come back", devices=len(orphans))
+        for orphan in orphans:
+            will = None
+            if orphan.will_topic is not None:
+                will = Will(orphan.will_topic, orphan.will_payload or b"", 1, orphan.will_retain)
+            ended = sessions.Ended(orphan.uid, orphan.client_id, server.keeper.door, sessions.ORPHAN_NUMBER)
+            last = orphan.uid not in server.of_device and not orphan.elsewhere
+            server.presence.gone(
+                ended, "endpoint_lost", server.pulse.at(orphan.silent_since), will=will, last=last
+            )
+
+    def _taken_over(self, told: str) -> None:
+        """A client of some door has connected to another one."""
+        door, number = told.split()
+        if int(door) == self._server.keeper.door:
+            self._server.soon(self._close, [int(number)])
+
+    def _missed(self, conn: Conn) -> None:
+        """While nobody listened clients may have been taken over: compare with what is written."""
+        here = list(self._server.numbered)
+        if here and self._server.keeper.door is not None:
+            kept = sessions.numbers(conn, self._server.keeper.door)
+            self._server.soon(self._close, [number for number in here if number not in kept])
+
+    def _close(self, numbers: list[int]) -> None:
+        for number in numbers:
+            if (connection := self._server.numbered.get(number)) is not None:
+                connection.close(Reason.TAKEN_OVER, TAKEN_ELSEWHERE)
