@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from zlib import crc32
+from functools import cached_property
+from hashlib import blake2b
 
 import numpy as np
 import numpy.typing as npt
@@ -15,11 +16,13 @@ import numpy.typing as npt
 from ingest import registry
 from ingest.message import Arrival, Codec, Refused, Row, clean
 from ingest.topics import Target, Topics
+from ingest.uniform import Decoder
 from kit.database import Conn, one, rows, scalar
 from kit.errors import Conflict, Invalid
 
 MAX_SHAPES = 500  # of one model; beyond that rows are stored with all metrics, NaN where nothing was said
 MAX_LAYOUTS = 4_000
+PATIENCE = 50  # messages that may be other than expected before a device is read one by one
 Key = tuple[str, str | None]  # topic, login
 
 
@@ -61,7 +64,7 @@ class Layout:
         place: column of the shape for each value, [k].
         low, high: [k].
         hours: column of the run-hours counter in the shape, None when the shape has none; it wraps at `rolls_at`.
-        crc: start value of the row's checksum.
+        seed: start value of the row's checksum.
     """
 
     model: Model
@@ -73,12 +76,17 @@ class Layout:
     high: npt.NDArray[np.float64]
     hours: int | None
     rolls_at: float | None
-    crc: int
+    seed: int
+
+    @cached_property
+    def decoder(self) -> Decoder:
+        """Decodes messages with these names."""
+        return Decoder(self.names)
 
 
 @dataclass(slots=True)
 class Route:
-    """Where messages of one topic and login go."""
+    """Where messages of one topic and login go; `usual` is what they look like, None when that is not known."""
 
     device_id: int
     uid: str
@@ -86,6 +94,18 @@ class Route:
     codec: Codec
     quick: bool
     layouts: dict[tuple[str, ...], Layout]
+    usual: Layout | None = None
+    patience: int = PATIENCE
+
+    def expect(self, layout: Layout) -> None:
+        """A plain message was like this: the next ones probably are, unless the device was wrong before too often."""
+        self.usual = layout if self.patience else None
+
+    def surprise(self) -> None:
+        """A message was not as expected."""
+        self.patience -= 1
+        if self.patience <= 0:
+            self.patience, self.usual = 0, None
 
 
 class Catalogue:
@@ -106,11 +126,16 @@ class Catalogue:
         self.translated = set()
 
     def begin(self, conn: Conn) -> tuple[int, int]:
-        """Start a write: the id of its batch and the present in µs; forgets what has changed meanwhile."""
-        found = conn.execute(
-            """select nextval(pg_get_serial_sequence('ingest.batch', 'id')), version,
-                      (extract(epoch from kit.now()) * 1000000)::bigint from ingest.registry_version"""
-        ).fetchone()
+        """Start a write: the id of its batch and the present in µs; forgets what has changed meanwhile.
+
+        Sets the savepoint `meantime_write`, in the same round trip."""
+        with conn.pipeline():
+            conn.execute("savepoint meantime_write")
+            cursor = conn.execute(
+                """select nextval(pg_get_serial_sequence('ingest.batch', 'id')), version,
+                          (extract(epoch from kit.now()) * 1000000)::bigint from ingest.registry_version"""
+            )
+        found = cursor.fetchone()
         assert found is not None, "ingest.registry_version has exactly one row, made by the migration"
         batch_id, version, now = found
         if version != self._version:
@@ -220,12 +245,16 @@ class Catalogue:
             high=np.array([model.metrics[name].high for name in names]),
             hours=metrics.index(counter.name) if counter is not None and counter.name in metrics else None,
             rolls_at=counter.rolls_at if counter is not None else None,
-            crc=crc32("\0".join(metrics).encode()),
+            seed=_seed(metrics),
         )
         if len(model.layouts) >= MAX_LAYOUTS:  # devices that shuffle their fields
             model.layouts.clear()
         model.layouts[names] = layout
         return layout
+
+
+def _seed(metrics: tuple[str, ...]) -> int:
+    return int.from_bytes(blake2b("\0".join(metrics).encode(), digest_size=8).digest(), "little")
 
 
 def _names(target: Target, arrival: Arrival) -> set[str]:

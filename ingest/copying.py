@@ -17,19 +17,16 @@ _STAGE = sql.Identifier("telemetry_stage")
 
 
 def insert(conn: Conn, blocks: Sequence[Block], batch_id: int) -> list[Block]:
-    """Store the rows that are not stored yet; returns those.
+    """Store the rows that are not stored yet; returns those. The caller has just set the savepoint `meantime_copy`.
 
     All writers insert in the order of (shape, device, ts, seq), so that two with the same rows wait for each other
-    instead of locking each other out.
+    instead of locking each other out: blocks come sorted by shape.
     """
-    blocks = sorted((block for block in blocks if len(block)), key=lambda block: block.layout.shape_id)
-    if not blocks:
-        return []
     try:
-        with conn.transaction():
-            _copy(conn, sql.Identifier("ingest", "telemetry"), blocks, batch_id)
-        return blocks
+        _copy(conn, sql.Identifier("ingest", "telemetry"), blocks, batch_id)
+        return list(blocks)
     except errors.UniqueViolation:
+        conn.execute("rollback to savepoint meantime_copy")
         return _by_stage(conn, blocks, batch_id)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -189,14 +189,3 @@ def _unknown_devices(conn: Conn, door: str, letters: Sequence[Letter]) -> None:
                 "topic": clean(last[uid].topic, 1000),
             },
         )
-
-
-def totals(conn: Conn, door: str, counts: Mapping[str, int]) -> None:
-    """Add to the totals of a door. The last statement of a write: its rows are what writers of one door contend for."""
-    added = sorted((name, n) for name, n in counts.items() if n)
-    conn.execute(
-        """insert into ingest.total as t (door, name, value)
-           select %s, u.name, u.n from unnest(%s::text[], %s::bigint[]) as u(name, n)
-           on conflict (door, name) do update set value = t.value + excluded.value""",
-        (door, [name for name, _ in added], [n for _, n in added]),
-    )

@@ -10,9 +10,12 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
+import numpy as np
+
 from ingest import payload, units
 from ingest.catalogue import Catalogue, Layout, Route
 from ingest.message import Arrival, Bad, Fault, Item, Refused, Row, Spoilt, State, clean
+from ingest.uniform import NO_SEQ, Part
 from kit import logs
 from kit.database import EPOCH, Conn
 from kit.errors import Invalid
@@ -21,7 +24,6 @@ log = logs.get(__name__)
 MICROSECOND = timedelta(microseconds=1)
 DAY = 86_400_000_000  # µs
 UNSET_BEFORE = 365 * DAY  # a clock that shows 1970 was never set
-NO_SEQ = -1
 MAX_ITEM = 65_536
 
 
@@ -56,9 +58,10 @@ class Quarantined(NamedTuple):
 
 @dataclass(eq=False, slots=True)
 class Group:
-    """Rows of one layout, as columns; `values` one row after the other."""
+    """Rows of one layout: whole parts, and single rows as columns (`values` one row after the other)."""
 
     layout: Layout
+    parts: list[Part] = field(default_factory=list)
     device: list[int] = field(default_factory=list)
     ts: list[int] = field(default_factory=list)
     seq: list[int] = field(default_factory=list)
@@ -72,6 +75,35 @@ class Group:
         self.seq.append(NO_SEQ if seq is None else seq)
         self.received.append(received)
         self.values.extend(values.values())
+
+
+@dataclass(eq=False, slots=True)
+class Pile:
+    """Messages that should be alike, with their routes and times of arrival in µs."""
+
+    arrivals: list[Arrival] = field(default_factory=list)
+    routes: list[Route] = field(default_factory=list)
+    received: list[int] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.arrivals)
+
+    def add(self, arrival: Arrival, route: Route, received: int) -> None:
+        self.arrivals.append(arrival)
+        self.routes.append(route)
+        self.received.append(received)
+
+    def decode(self, layout: Layout) -> Part | None:
+        """All of them, or None when one is different."""
+        payloads = [arrival.payload for arrival in self.arrivals]
+        return layout.decoder(payloads, [route.device_id for route in self.routes], self.received)
+
+    def halves(self) -> tuple[Pile, Pile]:
+        """Two smaller piles."""
+        middle = len(self) // 2
+        columns = (self.arrivals, self.routes, self.received)
+        first, second = ([column[:middle] for column in columns], [column[middle:] for column in columns])
+        return Pile(*first), Pile(*second)  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)
@@ -131,30 +163,51 @@ class Intake:
 
     def take(self, arrivals: Sequence[Arrival]) -> None:
         """Decode all; whatever is wrong with one message stays with it."""
-        routes, quick, careful = self._catalogue.routes, payload.quick, self._careful
-        low, high, groups = self._low, self._high, self.groups
+        find, alike = self._catalogue.routes.get, dict[Layout, Pile]()
         clock, received = None, 0
         for arrival in arrivals:
             if arrival.received_at is not clock:  # a door stamps many messages with one object
                 clock = arrival.received_at
                 received = micros_of(clock)
-            route = routes.get((arrival.topic, arrival.uid))
-            if route is not None and route.quick and (message := quick(arrival.payload)) is not None:
-                values = message.values
-                layout = route.layouts.get(tuple(values))
-                given = message.ts
-                ts = (
-                    given * 1000
-                    if type(given) is int
-                    else received
-                    if given is None
-                    else payload.micros(given)
-                )
-                if layout is not None and low <= ts <= high:
-                    group = groups.get(layout) or groups.setdefault(layout, Group(layout))
-                    group.add(route.device_id, ts, message.seq, received, values)
-                    continue
-            careful(arrival, route, received)
+            route = find((arrival.topic, arrival.uid))
+            if route is None or route.usual is None:
+                self._single(arrival, route, received)
+                continue
+            pile = alike.get(route.usual)
+            if pile is None:
+                pile = alike[route.usual] = Pile()
+            pile.add(arrival, route, received)
+        for layout, pile in alike.items():
+            self._together(layout, pile)
+
+    def _together(self, layout: Layout, pile: Pile) -> None:
+        """Messages that should all have the same metrics; the one that is different is found by halving."""
+        part = pile.decode(layout)
+        if part is None and len(pile) == 1:
+            pile.routes[0].surprise()
+            self._single(pile.arrivals[0], pile.routes[0], pile.received[0])
+        elif part is None:
+            for half in pile.halves():
+                self._together(layout, half)
+        else:
+            believed = (part.ts >= self._low) & (part.ts <= self._high)
+            if not believed.all():
+                for n in np.flatnonzero(~believed).tolist():
+                    self._careful(pile.arrivals[n], pile.routes[n], pile.received[n])
+                part = part.take(believed)
+            self.group(layout).parts.append(part)
+
+    def _single(self, arrival: Arrival, route: Route | None, received: int) -> None:
+        """One message on its own; when it is plain, the next from there are expected to be like it."""
+        if route is not None and route.quick and (message := payload.quick(arrival.payload)) is not None:
+            values, given = message.values, message.ts
+            layout = route.layouts.get(tuple(values))
+            ts = received if given is None else payload.micros(given)
+            if layout is not None and self._low <= ts <= self._high:
+                self.group(layout).add(route.device_id, ts, message.seq, received, values)
+                route.expect(layout)
+                return
+        self._careful(arrival, route, received)
 
     def _careful(self, arrival: Arrival, route: Route | None, received: int) -> None:
         if route is None:

@@ -5,18 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
-from zlib import crc32
 
 import numpy as np
 import numpy.typing as npt
 
+from ingest.arrays import PG_EPOCH
 from ingest.catalogue import Layout
-from ingest.intake import NO_SEQ, Group
+from ingest.intake import Group
+from ingest.uniform import NO_SEQ, Part
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
-PG_EPOCH = 946_684_800_000_000  # 2000-01-01 in µs since the Unix epoch
 HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
+_STIR = np.uint64(0x9E3779B97F4A7C15)
 TRAILER = b"\xff\xff"
 _KEY = np.dtype([("device", ">i8"), ("ts", ">i8"), ("seq", ">i8")])
 
@@ -68,8 +69,7 @@ class Outlier:
 def settle(group: Group) -> tuple[Block, list[Outlier]]:
     """A group's rows that are sound, and those with impossible values."""
     layout = group.layout
-    values = np.array(group.values, np.float64).reshape(-1, len(layout.names))
-    columns = [np.array(column, np.int64) for column in (group.device, group.ts, group.seq, group.received)]
+    *columns, values = _columns(group)
     outliers: list[Outlier] = []
     possible = (values >= layout.low) & (values <= layout.high)
     if not possible.all():
@@ -81,8 +81,7 @@ def settle(group: Group) -> tuple[Block, list[Outlier]]:
         values, columns = values[sound], [column[sound] for column in columns]
     placed = _place(layout, values)
     device, ts, seq, received = columns
-    _number(seq, placed, layout.crc)
-    block = Block(layout, device, ts, seq, received, placed)
+    block = Block(layout, device, ts, seq := _numbered(seq, placed, layout.seed), received, placed)
     return block.take(np.lexsort((seq, ts, device))), outliers
 
 
@@ -112,15 +111,33 @@ def _place(layout: Layout, values: Floats) -> Floats:
     return placed
 
 
-def _number(seq: Ints, values: Floats, crc: int) -> None:
-    """Give rows without a sequence number the checksum of their metrics and values, in place: however a message is
-    written, the same readings of the same moment have the same key."""
-    open_ = np.flatnonzero(seq == NO_SEQ)
-    if not len(open_):
-        return
-    data = values[open_].astype("<f8").tobytes()
-    width = values.shape[1] * 8
-    seq[open_] = [crc32(data[at : at + width], crc) for at in range(0, len(data), width)]
+def _columns(group: Group) -> Part:
+    """Parts and single rows together."""
+    parts = list(group.parts)
+    if group.ts:
+        device, ts, seq, received = (
+            np.array(column, np.int64) for column in (group.device, group.ts, group.seq, group.received)
+        )
+        values = np.array(group.values, np.float64).reshape(-1, len(group.layout.names))
+        parts.append(Part(device, ts, seq, received, values))
+    if len(parts) == 1:
+        return parts[0]
+    return Part(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
+
+
+def _numbered(seq: Ints, values: Floats, seed: int) -> Ints:
+    """Rows without a sequence number get the checksum of their metrics and values: however a message is written, the
+    same readings of the same moment have the same key."""
+    open_ = seq == NO_SEQ
+    if not open_.any():
+        return seq
+    bits = np.ascontiguousarray(values + 0.0).view(np.uint64)  # + 0.0: minus zero is zero
+    state = np.full(len(seq), seed, np.uint64)
+    for column in range(bits.shape[1]):
+        state = (state ^ bits[:, column]) * _STIR
+        state ^= state >> np.uint64(29)
+    state = (state ^ state >> np.uint64(32)) * _STIR
+    return np.where(open_, (state >> np.uint64(1)).view(np.int64), seq)
 
 
 @cache

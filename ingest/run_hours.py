@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+from psycopg import Cursor
 
 from ingest import arrays, facts, steady
 from ingest.counters import DAY, ODD, Counter, Folded, Replacement, explain, fold
@@ -18,6 +19,8 @@ from kit import clock
 from kit.database import Conn, one, scalar
 from kit.errors import Invalid, NotFound
 
+Asked = Cursor[Any]
+
 
 class Counted(NamedTuple):
     """What new readings add, for `facts.record`; and those that were not counted, for the quarantine."""
@@ -27,16 +30,34 @@ class Counted(NamedTuple):
     odd: list[Quarantined]
 
 
-def count(conn: Conn, device: Ints, ts: Ints, raw: Floats, rolls_at: Mapping[int, float | None]) -> Counted:
+def ask(conn: Conn, devices: Ints) -> Asked:
+    """Ask for the counters of some devices, locking them, and for their exchanges; `count` reads the answer."""
+    return conn.execute(
+        """with counter as materialized (
+               select device_id, ts, raw, life from ingest.run_hours
+               where device_id = any(%(devices)s) order by device_id for update)
+           select 0, device_id, (extract(epoch from ts) * 1000000)::bigint as us, raw, life from counter
+           union all
+           select 1, device_id, (extract(epoch from ts) * 1000000)::bigint as us, old_raw, new_raw
+           from ingest.counter_replacement where device_id = any(%(devices)s)
+           order by 1, device_id, us""",
+        {"devices": arrays.ints(devices)},
+    )
+
+
+def count(
+    conn: Conn, asked: Asked, device: Ints, ts: Ints, raw: Floats, rolls_at: Mapping[int, float | None]
+) -> Counted:
     """Count new readings (times in µs) on top of what is known, whose rows stay locked; writes nothing but what late
     readings ask for.
 
     Args:
+        asked: by `ask`, at least for these devices.
         rolls_at: by device, where its counter wraps.
     """
     order = np.lexsort((raw, ts, device))
     device, ts, raw = device[order], ts[order], raw[order]
-    known, replaced = _known(conn, device[np.r_[True, device[1:] != device[:-1]]])
+    known, replaced = _known(asked)
     apart = np.array(sorted(replaced), np.int64)
     counters, days, rest = steady.count(device, ts, raw, known, apart)
     if not rest.any():
@@ -124,19 +145,8 @@ def recount_dirty(conn: Conn, limit: int = 200) -> int:
     return len(marks)
 
 
-def _known(conn: Conn, devices: Ints) -> tuple[Counters, dict[int, list[Replacement]]]:
-    """The counters of some devices, locked, and their exchanges: one round trip."""
-    found = conn.execute(
-        """with counter as materialized (
-               select device_id, ts, raw, life from ingest.run_hours
-               where device_id = any(%(devices)s) order by device_id for update)
-           select 0, device_id, (extract(epoch from ts) * 1000000)::bigint as us, raw, life from counter
-           union all
-           select 1, device_id, (extract(epoch from ts) * 1000000)::bigint as us, old_raw, new_raw
-           from ingest.counter_replacement where device_id = any(%(devices)s)
-           order by 1, device_id, us""",
-        {"devices": arrays.ints(devices)},
-    ).fetchall()
+def _known(asked: Asked) -> tuple[Counters, dict[int, list[Replacement]]]:
+    found = asked.fetchall()
     replaced: dict[int, list[Replacement]] = defaultdict(list)
     for _, device, us, old_raw, new_raw in (row for row in found if row[0]):
         replaced[device].append(Replacement(us, old_raw, new_raw))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
@@ -15,12 +16,13 @@ from psycopg import errors, pq
 from ingest import copying, facts, run_hours, storage
 from ingest.catalogue import Catalogue
 from ingest.formats import topics
-from ingest.intake import NO_SEQ, Bounds, Group, Intake, Quarantined
+from ingest.intake import Bounds, Group, Intake, Quarantined
 from ingest.message import Arrival, Bad
 from ingest.recent import Recent
 from ingest.rows import Block, Outlier, readings, settle
 from ingest.sparkplug.translate import Translator
 from ingest.topics import Format
+from ingest.uniform import NO_SEQ, Part
 from kit import logs
 from kit.database import Conn
 from kit.errors import Invalid, MeantimeError
@@ -107,9 +109,9 @@ class Store:
         """
         in_transaction(conn)
         try:
-            with conn.transaction():
-                return self._write(conn, arrivals, frozenset())
+            return self._write(conn, arrivals, frozenset())
         except (psycopg.DataError, psycopg.IntegrityError) as error:
+            conn.execute("rollback to savepoint meantime_write")
             log.warning("batch refused by the database, looking for the message", error=str(error).strip())
             self._forget()
         poison = frozenset(id(arrival) for arrival in self._poison(conn, arrivals))
@@ -133,10 +135,9 @@ class Store:
         intake = Intake(conn, self._catalogue, bounds)
         group = intake.group(self._catalogue.layout(conn, model, columns.metrics))
         n = len(columns.ts)
-        group.device, group.ts = columns.device.tolist(), columns.ts.tolist()
-        group.seq = [NO_SEQ] * n if columns.seq is None else columns.seq.tolist()
-        group.received = group.ts if columns.received is None else columns.received.tolist()
-        group.values = columns.values.ravel().tolist()
+        seq = np.full(n, NO_SEQ) if columns.seq is None else columns.seq
+        received = columns.ts if columns.received is None else columns.received
+        group.parts.append(Part(columns.device, columns.ts, seq, received, columns.values))
         return self._store(conn, batch_id, intake, messages=n, remember=False)
 
     def committed(self, written: Written) -> None:
@@ -197,26 +198,29 @@ class Store:
         keys: list[bytes] = []
         if remember:
             blocks, keys = self._recent.unseen(blocks)
-        new = self._insert(conn, blocks, batch_id)
-        quarantined = list(intake.quarantined)
-        if new:
-            counted = _run_hours(conn, new)
-            facts.record(conn, new, counted and counted.counters, counted and counted.days)
-            quarantined += counted.odd if counted else []
-        faults = facts.faults(conn, batch_id, intake.faults)
-        states = facts.states(conn, intake.states)
-        facts.quarantine(conn, quarantined)
-        facts.dead_letters(conn, self._door, intake.letters)
-        rows = sum(len(block) for block in new)
-        refused = Counter(letter.reason for letter in intake.letters) + Counter(
-            q.bad.reason for q in quarantined
-        )
-        written = Written(
-            batch_id, messages, rows, readings(new), faults, states,
-            seen - rows + len(intake.faults) - faults + len(intake.states) - states,
-            dict(refused), *_range(new), keys,
-        )  # fmt: skip
-        self._account(conn, written)
+        new, counters = self._insert(conn, blocks, batch_id)
+        counted = _counted(conn, new, counters) if counters is not None else None
+        quarantined = [*intake.quarantined, *(counted.odd if counted else ())]
+        eventful = intake.faults or intake.states or quarantined or intake.letters
+        # Usually nothing else happens: then all that follows goes out at once and nobody waits in between.
+        with nullcontext() if eventful else conn.pipeline():
+            if new:
+                facts.record(conn, new, counted and counted.counters, counted and counted.days)
+            faults = facts.faults(conn, batch_id, intake.faults)
+            states = facts.states(conn, intake.states)
+            facts.quarantine(conn, quarantined)
+            facts.dead_letters(conn, self._door, intake.letters)
+            rows = sum(len(block) for block in new)
+            refused = Counter(letter.reason for letter in intake.letters) + Counter(
+                q.bad.reason for q in quarantined
+            )
+            written = Written(
+                batch_id, messages, rows, readings(new), faults, states,
+                seen - rows + len(intake.faults) - faults + len(intake.states) - states,
+                dict(refused), *_range(new), keys,
+            )  # fmt: skip
+            self._account(conn, written)
+            conn.execute("release savepoint meantime_write")
         return written
 
     def _settle(self, conn: Conn, intake: Intake) -> list[Block]:
@@ -243,36 +247,58 @@ class Store:
             layout = self._catalogue.layout(conn, model, tuple(outlier.rest))
             intake.group(layout).add(outlier.device, outlier.ts, outlier.seq, outlier.received, outlier.rest)
 
-    def _insert(self, conn: Conn, blocks: list[Block], batch_id: int) -> list[Block]:
+    def _insert(
+        self, conn: Conn, blocks: list[Block], batch_id: int
+    ) -> tuple[list[Block], run_hours.Asked | None]:
+        """Store the rows that are not stored yet; returns those, and the run-hours known of their devices."""
         wanted = {int(n) for block in blocks for n in np.unique(block.ts // storage.CHUNK_US)}
         if not wanted <= self._chunks:
             storage.ensure(conn, sorted(wanted - self._chunks))
+        blocks = sorted((block for block in blocks if len(block)), key=lambda block: block.layout.shape_id)
+        if not blocks:
+            return [], None
+        with conn.pipeline():
+            counters = _ask(conn, blocks)
+            conn.execute("savepoint meantime_copy")
         try:
-            with conn.transaction():
-                new = copying.insert(conn, blocks, batch_id)
+            new = copying.insert(conn, blocks, batch_id)
         except (
             errors.CheckViolation
         ):  # retention dropped a partition that was there: hold the table, make it again
+            conn.execute("rollback to savepoint meantime_copy")
             conn.execute("lock table ingest.telemetry in row exclusive mode")
             storage.ensure(conn, sorted(wanted))
+            conn.execute("savepoint meantime_copy")
             new = copying.insert(conn, blocks, batch_id)
         self._chunks |= wanted
-        return new
+        return new, counters
 
     def _account(self, conn: Conn, written: Written) -> None:
-        """The batch row, which analytics follows, and the totals."""
-        conn.execute(
-            """insert into ingest.batch (id, door, messages, rows, readings, duplicates, first_ts, last_ts)
-               overriding system value values (%s, %s, %s, %s, %s, %s, %s, %s)""",
-            (written.batch_id, self._door, written.messages, written.rows, written.readings, written.duplicates,
-             written.first_ts, written.last_ts),
-        )  # fmt: skip
+        """The batch row, which analytics follows, and the totals. The last statement of a write: the totals are what
+        writers of one door contend for."""
         counts = {"messages": written.messages, "rows": written.rows, "readings": written.readings,
                   "faults": written.faults, "states": written.states, "duplicates": written.duplicates}  # fmt: skip
-        facts.totals(conn, self._door, counts | {f"refused:{name}": n for name, n in written.refused.items()})
+        counts |= {f"refused:{name}": n for name, n in written.refused.items()}
+        added = sorted((name, n) for name, n in counts.items() if n)
+        conn.execute(
+            """with batch as (
+                   insert into ingest.batch (id, door, messages, rows, readings, duplicates, first_ts, last_ts)
+                   overriding system value values (%s, %s, %s, %s, %s, %s, %s, %s))
+               insert into ingest.total as t (door, name, value)
+               select %s, u.name, u.n from unnest(%s::text[], %s::bigint[]) as u(name, n)
+               on conflict (door, name) do update set value = t.value + excluded.value""",
+            (written.batch_id, self._door, written.messages, written.rows, written.readings, written.duplicates,
+             written.first_ts, written.last_ts, self._door, [name for name, _ in added], [n for _, n in added]),
+        )  # fmt: skip
 
 
-def _run_hours(conn: Conn, new: Sequence[Block]) -> run_hours.Counted | None:
+def _ask(conn: Conn, blocks: Sequence[Block]) -> run_hours.Asked | None:
+    """Ask for the run-hours of the devices whose counters are among the rows; None when there are none."""
+    found = [block.device for block in blocks if block.layout.hours is not None]
+    return run_hours.ask(conn, np.unique(np.concatenate(found))) if found else None
+
+
+def _counted(conn: Conn, new: Sequence[Block], asked: run_hours.Asked) -> run_hours.Counted | None:
     """The run-hours that new rows tell of, counted."""
     found = []
     rolls_at: dict[int, float | None] = {}
@@ -288,7 +314,7 @@ def _run_hours(conn: Conn, new: Sequence[Block]) -> run_hours.Counted | None:
     if not found:
         return None
     device, ts, raw = (np.concatenate(columns) for columns in zip(*found, strict=True))
-    return run_hours.count(conn, device, ts, raw, rolls_at) if len(device) else None
+    return run_hours.count(conn, asked, device, ts, raw, rolls_at) if len(device) else None
 
 
 def in_transaction(conn: Conn) -> None:
