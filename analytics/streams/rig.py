@@ -107,7 +107,7 @@ class RigScorer:
 
     def _train(self, rows: Floats) -> None:
         """Baseline, spread of the smoothed distance, and the smoothing as it stands after the last row."""
-        empty = ~np.isfinite(rows).any(axis=0)
+        empty: Bools = np.isfinite(rows).sum(axis=0) == 0
         self._baseline = _mean(rows, empty)
         self._smoothed = np.where(np.isfinite(begin := _mean(rows[:BEGIN], empty)), begin, self._baseline)
         away = np.empty_like(rows)
