@@ -173,12 +173,21 @@ def azure_pdm(
 
 
 def csv(
-    settings: Settings, file: Path, map_file: Path, *, keep: bool = False, progress: Progress | None = None
+    settings: Settings,
+    file: Path,
+    map_file: Path,
+    *,
+    types: Sequence[Path] = (),
+    keep: bool = False,
+    progress: Progress | None = None,
 ) -> CsvReport:
-    """A CSV file by its map (`simulators.replay.mapping`), with the clock at the file's end."""
+    """A CSV file by its map (`simulators.replay.mapping`), with the clock at the file's end; `types` are device-type
+    files to load besides the shipped ones."""
     with stage(settings, "replay_csv", keep=keep) as made:
         with made.conn.transaction():
             device_types.load_shipped(made.conn)
+            for path in types:
+                device_types.load(made.conn, device_types.read(path))
         step = InStep(made.conn, settings)
         report = csv_replay.replay(
             made.dsn, settings, file, map_file, where=made.where, progress=progress,

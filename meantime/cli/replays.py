@@ -64,7 +64,10 @@ def azure_pdm(
 
 def csv(
     file: Annotated[Path, typer.Argument(metavar="FILE")],
-    map_file: Annotated[Path, typer.Option("--map", help="TOML that says what the columns are.")],
+    map_file: Annotated[Path, typer.Option("--map", help="TOML that says what the columns are (docs/replay.md).")],
+    types: Annotated[
+        list[Path] | None, typer.Option("--type", help="A device-type file; the shipped ones are there.")
+    ] = None,
     keep: Keep = False,
 ) -> None:
     """Any CSV file, by a map of its columns to devices, times, metrics and fault codes."""
@@ -74,7 +77,7 @@ def csv(
     settings = kit_settings.load()
     logs.configure(settings, "replay")
     with logs.quiet():
-        report = replaying.csv(settings, file, map_file, keep=keep, progress=_progress)
+        report = replaying.csv(settings, file, map_file, types=types or (), keep=keep, progress=_progress)
     told, done = report.replay, report.replay.delivery
     output.show({"lines": told.lines, "skipped": told.skipped, "skipped_because": list(told.skipped_because),
                  "devices": told.devices, "sent": done.sent, "acknowledged": done.acknowledged, "stored": done.stored,
