@@ -50,9 +50,9 @@ class Block:
             self.state[at],
         )
 
-    def arrived(self) -> Block:
-        """The rows in the order in which they count: by batch, within a batch by time."""
-        return self.take(np.lexsort((self.seq, self.device, self.ts, self.order)))
+    def arrival(self) -> Ints:
+        """The order in which the rows count: by batch, within a batch by time."""
+        return np.lexsort((self.seq, self.device, self.ts, self.order))
 
 
 @dataclass(frozen=True)

@@ -6,21 +6,24 @@ replayed and restarted engines decide the same.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import numpy as np
 
 from analytics.block import Block, Cut, Event, Reset, cuts, timely
-from analytics.definitions import Bools, Definition
+from analytics.definitions import Definition, Floats, Ints
 from analytics.detectors import discover
 from analytics.detectors.protocol import Detector, Finding
 from analytics.features import Baseline
 from analytics.fleet import Fleet
+from analytics.frame import Frozen
 from analytics.rules import Rules
-from analytics.state import Layout, Rows, State
+from analytics.state import Layout, State, Work
 
+CHUNK = 1024  # devices worked on at a time: their state stays in the processor's cache
+MOST_IDS = 1 << 26  # devices with higher numbers are looked up one by one
 AnItem = TypeVar("AnItem", Event, Reset)
 
 
@@ -30,13 +33,13 @@ class Step:
 
     Attributes:
         findings: with the device that each belongs to, in the order of their decision.
-        touched: devices whose state changed.
+        touched: devices whose state changed: [device].
         applied: resets that took effect.
         late: rows that were older than what their device had sent; they changed nothing.
     """
 
     findings: list[tuple[int, Finding]]
-    touched: list[int]
+    touched: Ints
     applied: list[Reset]
     late: int
 
@@ -54,7 +57,10 @@ class Engine:
         owners = {Baseline.OWNER: Baseline.FIELDS} | {d.rule: d.fields for d in self.detectors}
         self.state = State(definition, owners)
         self._slots: dict[int, int] = {}
-        self._devices: list[int] = []
+        self._devices: list[int] = []  # by slot
+        self._table: Ints = np.empty(0, np.int64)  # slot by device, -1: none
+        self._ids: Ints = np.empty(0, np.int64)  # device by slot
+        self._marks: Ints = np.empty(0, np.int64)  # by slot, see `_each_once`
 
     @property
     def layout(self) -> Layout:
@@ -73,7 +79,12 @@ class Engine:
 
     def dump(self, device: int) -> bytes:
         """The device's state."""
-        return self.state.dump(self._slots[device])
+        return self.dump_all([device])[device]
+
+    def dump_all(self, devices: Sequence[int]) -> dict[int, bytes]:
+        """The states of some devices."""
+        slots = np.array([self._slots[device] for device in devices], np.int64)
+        return dict(zip(devices, self.state.dump(slots), strict=True))
 
     def load(self, device: int, data: bytes, layout: Layout | None = None) -> None:
         """Take over a device's state as it was saved."""
@@ -83,38 +94,89 @@ class Engine:
         slot = self._slots.setdefault(device, len(self._slots))
         if slot == len(self._devices):
             self._devices.append(device)
+            if slot >= len(self._ids):
+                self._ids = np.resize(self._ids, 2 * slot + 1)
+                self._marks = np.empty(len(self._ids), np.int64)
+            self._ids[slot] = device
             self.state.grow(slot + 1)
         return slot
+
+    def _slots_of(self, devices: Ints) -> Ints:
+        """The slot of each device, new ones included."""
+        if not len(devices):
+            return devices
+        highest = int(devices.max())
+        if int(devices.min()) < 0 or highest >= MOST_IDS:
+            return np.array([self._slot(device) for device in devices.tolist()], np.int64)
+        if highest >= len(self._table):
+            more = np.full(max(highest + 1, 2 * len(self._table)) - len(self._table), -1)
+            self._table = np.concatenate([self._table, more])
+        slots = self._table.take(devices)
+        if slots.min() < 0:
+            for device in np.unique(devices[slots < 0]).tolist():
+                self._table[device] = self._slot(device)
+            slots = self._table.take(devices)
+        return slots
 
     def refresh_fleet(self) -> Fleet:
         """Learn the prior of new devices from all devices held here; used from now on."""
         n, tuning = len(self._devices), self.rules.baseline
-        newest, first, cell = (
-            self.state.read(Baseline.OWNER, name, n) for name in ("newest", "first", "cell")
+        newest, first, rows, mean, deviation = (
+            self.state.read(Baseline.OWNER, name, n)
+            for name in ("newest", "first", "rows", "mean", "deviation")
         )
-        self.baseline.fleet = Fleet.of(newest, first, cell, rows=2 * tuning.warm_rows, days=tuning.warm_days)
+        known = self.baseline.fleet.rules
+        learned = {d.rule: d.learn_fleet(self._field(d, n), known.get(d.rule)) for d in self.detectors}
+        self.baseline.fleet = Fleet.of(
+            newest,
+            first,
+            rows,
+            mean,
+            deviation,
+            least_rows=2 * tuning.warm_rows,
+            least_days=tuning.warm_days,
+            rules={rule: its for rule, its in learned.items() if its is not None},
+        )
         return self.baseline.fleet
+
+    def _field(self, detector: Detector, devices: int) -> Callable[[str], Floats]:
+        return lambda name: self.state.read(detector.rule, name, devices)
 
     def step(self, block: Block, events: Sequence[Event] = (), resets: Sequence[Reset] = ()) -> Step:
         """Take the rows and fault events of some batches, and the resets known before them."""
-        block = block.arrived()
-        devices, which = np.unique(block.device, return_inverse=True)
-        slots = np.array([self._slot(device) for device in devices.tolist()], np.int64)[which]
-        by_event, by_reset = self._by_slot(events), self._by_slot(resets)
-        newest = self.state.newest(Baseline.OWNER, "newest", slots).astype(np.int64)
-        keep = timely(slots, block.ts, newest)
-        late = len(block) - len(keep)
-        block, slots = block.take(keep), slots[keep]
-        positions, frames, applied = cuts(slots, block.order, block.ts, by_event, by_reset)
-        if not len(positions):
-            return Step([], [], [], late)
-        work = self.state.gather(positions)
-        found: list[Finding] = []
-        for frame in frames:
-            found += self._frame(block, frame, work)
-        self.state.scatter(positions, work)
-        touched = [self._devices[slot] for slot in positions.tolist()]
-        return Step([(touched[finding.at], finding) for finding in found], touched, applied, late)
+        slots = self._slots_of(block.device)
+        positions, frames = np.empty(0, np.int64), list[Cut]()
+        applied: list[Reset] = []
+        if not events and not resets and self._each_once(slots):
+            keep = np.flatnonzero(block.ts >= self.state.some(Baseline.OWNER, "newest", slots))
+            late = len(block) - len(keep)
+            if late:
+                block, slots = block.take(keep), slots[keep]
+            if len(slots):
+                positions, frames = slots, [Cut(np.arange(len(slots)))]
+        else:
+            order = block.arrival()
+            block, slots = block.take(order), slots[order]
+            keep = timely(slots, block.ts, self.state.some(Baseline.OWNER, "newest", slots).astype(np.int64))
+            late = len(block) - len(keep)
+            block, slots = block.take(keep), slots[keep]
+            by_event, by_reset = self._by_slot(events), self._by_slot(resets)
+            positions, frames, applied = cuts(slots, block.order, block.ts, by_event, by_reset)
+        found: list[tuple[int, Finding]] = []
+        for first in range(0, len(positions), CHUNK):
+            part = positions[first : first + CHUNK]
+            work = self.state.gather(part)
+            for cut in frames if len(positions) <= CHUNK else _share(frames, first, first + CHUNK):
+                its = self._frame(block, cut, work)
+                found += [(self._devices[part[finding.at]], finding) for finding in its]
+            self.state.scatter(part, work)
+        return Step(found, self._ids[positions], applied, late)
+
+    def _each_once(self, slots: Ints) -> bool:
+        """Whether no two rows are of one device: then their order does not matter."""
+        rows = np.arange(len(slots))
+        self._marks[slots] = rows
+        return bool((self._marks[slots] == rows).all())
 
     def _by_slot(self, items: Sequence[AnItem]) -> dict[int, list[AnItem]]:
         by_slot: dict[int, list[AnItem]] = {}
@@ -122,7 +184,7 @@ class Engine:
             by_slot.setdefault(self._slot(item.device), []).append(item)
         return by_slot
 
-    def _frame(self, block: Block, cut: Cut, work: dict[str, Rows]) -> list[Finding]:
+    def _frame(self, block: Block, cut: Cut, work: Work) -> list[Finding]:
         found: list[Finding] = []
         for at, item in cut.before:
             found += (
@@ -133,41 +195,45 @@ class Engine:
         n = len(cut.rows)
         if not n:
             return found
-        views = {owner: {name: values[:n] for name, values in rows.items()} for owner, rows in work.items()}
-        baseline = views[Baseline.OWNER]
-        rows = cut.rows
+        views = {owner: rows.first(n) for owner, rows in work.items()}
+        baseline, rows = views[Baseline.OWNER], cut.rows
         frame = self.baseline.judge(
-            block.ts[rows], block.batch[rows], block.state[rows], block.values[rows], baseline
+            block.ts.take(rows),
+            block.batch.take(rows),
+            block.state.take(rows),
+            block.values.take(rows, 0),
+            baseline,
         )
-        freeze: Bools = np.zeros(frame.values.shape, bool)
+        frozen: list[Frozen] = []
         for detector in self.detectors:
             outcome = detector.step(frame, views[detector.rule])
             if outcome.freeze is not None:
-                freeze |= outcome.freeze
+                frozen.append(outcome.freeze)
             found += [self._with_others(finding, work) for finding in outcome.findings]
-        self.baseline.learn(frame, freeze, baseline)
+        self.baseline.learn(frame, frozen, baseline)
         return found
 
-    def _event(self, event: Event, at: int, work: dict[str, Rows]) -> list[Finding]:
+    def _event(self, event: Event, at: int, work: Work) -> list[Finding]:
         found = [f for detector in self.detectors for f in detector.event(event, work[detector.rule], at)]
         return [self._with_others(finding, work) for finding in found]
 
-    def _with_others(self, finding: Finding, work: dict[str, Rows]) -> Finding:
+    def _with_others(self, finding: Finding, work: Work) -> Finding:
         mode = self.definition.axis("mode").index(finding.mode)
         others = (
             d.rule
             for d in self.detectors
-            if d.rule != finding.rule and work[d.rule]["open"][finding.at, mode]
+            if d.rule != finding.rule and work[d.rule].rare([finding.at])["open"][0, mode]
         )
         return replace(finding, also_open=tuple(others))
 
-    def _reset(self, reset: Reset, at: int, block: Block, cut: Cut, work: dict[str, Rows]) -> list[Finding]:
+    def _reset(self, reset: Reset, at: int, block: Block, cut: Cut, work: Work) -> list[Finding]:
         """A repair closes the alarms of its component and lets its baselines start anew."""
         modes = self.definition.modes_of(reset.component)
         if not modes:
             return []
         ts = max(reset.ts, int(work[Baseline.OWNER]["newest"][at]))
-        open_modes = [m for m in modes if any(work[d.rule]["open"][at, m] for d in self.detectors)]
+        is_open = np.any([work[d.rule].rare([at])["open"][0] for d in self.detectors], axis=0)
+        open_modes = [m for m in modes if self.detectors and is_open[m]]
         for detector in self.detectors:
             detector.reset(work[detector.rule], at, modes)
         metrics = np.flatnonzero((self.definition.weight[modes] > 0).any(axis=0))
@@ -184,3 +250,13 @@ def _next_event(cut: Cut, at: int, reset: Reset) -> Event:
     return next(
         item for its, item in cut.before if its == at and isinstance(item, Event) and item.ts >= reset.ts
     )
+
+
+def _share(frames: list[Cut], first: int, end: int) -> list[Cut]:
+    """The part of each frame that belongs to the devices at some positions, counted from the first of them."""
+    parts = []
+    for cut in frames:
+        before = [(at - first, item) for at, item in cut.before if first <= at < end]
+        if before or len(cut.rows) > first:
+            parts.append(Cut(cut.rows[first:end], before))
+    return parts

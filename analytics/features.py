@@ -6,16 +6,21 @@ known the mean leans on the fleet's (empirical Bayes), and the spread is widened
 
 Validity comes first: a value outside what is possible or stuck counts as missing; one that merely repeats the
 last one is learned but never speaks for a fault. Nothing is judged while the machine is off or settling.
+
+Nearly all rows are of baselines that have long been warm, so the arithmetic over whole frames is that of warm
+ones; the few rows with a young baseline (`Frame.young`) are worked out on their own.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from analytics.definitions import DAY, HOUR, Bools, Definition, Floats, Ints
 from analytics.fleet import Fleet
+from analytics.frame import MINUTES, Frame, Frozen, Page, Season, Young
 from analytics.state import Field, Rows
 
 SIGMA = 1.2533  # standard deviation of a normal variable over its mean absolute deviation, sqrt(pi/2)
@@ -23,7 +28,6 @@ SETTLE = 40 * 60 * 1_000_000  # after a change of regime nothing is judged or le
 COARSE = 2 * HOUR  # … unless rows come so rarely that the transient is over by the next
 STUCK = 6 * HOUR  # a running machine's reading that has not moved for so long counts as missing …
 STUCK_ROWS = 5  # … if so many rows came meanwhile
-ROWS, MEAN, DEVIATION = 0, 1, 2  # the axis `statistic`
 
 
 @dataclass(frozen=True)
@@ -44,34 +48,9 @@ class Tuning:
     floor_mean: float = 2e-3  # … and of its mean
     after_reset_rows: float = 20.0  # a baseline that starts anew after a repair is worth so many rows
 
-
-@dataclass(frozen=True)
-class Frame:
-    """At most one row per device, with what was expected of it; row r belongs to row r of the state.
-
-    Attributes:
-        ts, batch, regime: [n]; regime 0 is off.
-        usable: [n] the machine runs and has settled.
-        hours: [n, metric] of event time that the value stands for; 0 where there is none or it is unusable.
-        values: [n, metric]; NaN where missing, impossible or stuck.
-        expected, spread: [n, metric].
-        z: [n, metric] (value - expected) / spread; NaN where it must not speak for a fault.
-        moved: [n, metric] the value is not just the last one again.
-    """
-
-    ts: Ints
-    batch: Ints
-    regime: Ints
-    usable: Bools
-    hours: Floats
-    values: Floats
-    expected: Floats
-    spread: Floats
-    z: Floats
-    moved: Bools
-
-    def __len__(self) -> int:
-        return len(self.ts)
+    def pace(self, days: float) -> float:
+        """What an hour of event time weighs in a mean over so many days; a row weighs at most 1."""
+        return 1.0 / max(24.0 * days, self.longest_hours)
 
 
 class Baseline:
@@ -84,10 +63,12 @@ class Baseline:
         Field("regime", start=1.0),
         Field("since"),  # when the present regime began
         Field("used", ("metric",)),  # event time of the newest value
-        Field("last", ("metric",), start=np.nan),  # the newest value …
+        Field("last", ("metric",)),  # the newest value …
         Field("changed", ("metric",)),  # … and since when it is the same
         Field("first", ("regime",)),
-        Field("cell", ("regime", "statistic", "metric")),
+        Field("rows", ("regime", "metric")),
+        Field("mean", ("regime", "metric")),
+        Field("deviation", ("regime", "metric")),
         Field("cosine", ("metric",)),
         Field("sine", ("metric",)),
     )
@@ -98,6 +79,17 @@ class Baseline:
         self._low = np.array([metric.low for metric in definition.metrics])
         self._high = np.array([metric.high for metric in definition.metrics])
         self._floor = self.tuning.floor_range * (self._high - self._low)
+        self._tiles: tuple[Floats, Floats, Floats] = (np.empty((0, 0)),) * 3
+        angle = np.repeat(2 * np.pi * (np.arange(MINUTES) + 0.5) / MINUTES, len(self._low))
+        self._cosine = np.cos(angle).reshape(MINUTES, -1)
+        self._sine = np.sin(angle).reshape(MINUTES, -1)
+
+    def _bounds(self, n: int) -> tuple[Floats, Floats, Floats]:
+        """Low, high and floor of n rows: [n, metric]; repeated once, since broadcasting costs more each time."""
+        if len(self._tiles[0]) < n:
+            self._tiles = tuple(np.tile(one, (n, 1)) for one in (self._low, self._high, self._floor))  # type: ignore[assignment]
+        low, high, floor = self._tiles
+        return low[:n], high[:n], floor[:n]
 
     def judge(self, ts: Ints, batch: Ints, sent: Floats, values: Floats, state: Rows) -> Frame:
         """Judge the rows of a cut; notes their time, regime and values, learns nothing yet.
@@ -106,108 +98,185 @@ class Baseline:
             sent: [n] operating state as sent, NaN where unknown.
             values: [n, metric] as stored.
         """
-        regime, usable = self._regime(ts, sent, state)
-        values, moved, hours = self._valid(ts, regime, usable, values, state)
-        at = (np.arange(len(ts)), np.maximum(regime, 1) - 1)
-        cell = state["cell"][at]
-        expected = cell[:, MEAN] + self._season(ts, state)
-        spread, ready = self._spread(ts, cell, state["first"][at], at[1])
-        z = np.where(ready & usable[:, None] & moved, (values - expected) / spread, np.nan)
-        return Frame(ts, batch, regime, usable, hours, values, expected, spread, z, moved)
+        low, high, floor = self._bounds(len(ts))
+        time = ts.astype(np.float64)
+        regime, usable, longest = self._regime(time, sent, state)
+        values, good, moved, hours = self._valid(time, regime, usable, longest, values, (low, high), state)
+        at = np.maximum(regime, 1) - 1
+        page = Page(at, **state.page(at))
+        season = Season.of(ts, self._cosine, self._sine, state)
+        expected = season.now + page.mean
+        spread = np.abs(page.mean)
+        spread *= self.tuning.floor_mean
+        np.maximum(spread, floor, out=spread)
+        np.maximum(spread, SIGMA * page.deviation, out=spread)
+        judged = good & moved
+        unripe = self._unripe(time, page, good)
+        waiting, young = None, _NOTHING
+        if unripe is not None:
+            young = np.flatnonzero(unripe.any(axis=1))
+            waiting = judged.copy()
+            judged[young] &= self._widen(time, page, young, spread)
+            waiting &= ~judged
+        off = values - expected
+        z = off / spread
+        z *= judged
+        return Frame(
+            ts, batch, regime, good, hours, values, expected, spread, off, judged, z, waiting, young, page,
+            season,
+            self.fleet,
+        )  # fmt: skip
 
-    def _regime(self, ts: Ints, sent: Floats, state: Rows) -> tuple[Ints, Bools]:
-        before, newest, cadence = state["regime"], state["newest"], state["cadence"]
-        regime = np.where(np.isfinite(sent), np.clip(np.rint(sent), 0, 3), before)
-        gap = ts - newest
-        known = newest > 0
-        fresh = ~known | (regime != before) | (gap > np.maximum(4 * cadence, HOUR))
-        # Rare rows: what changed since the last one has settled by now.
-        began = np.where(cadence >= COARSE, ts - SETTLE, ts)
-        since = np.where(fresh, began, state["since"])
-        step = np.where(cadence > 0, np.minimum(gap, 4 * cadence), gap)
-        weight = np.where(known & (gap > 0), np.where(cadence > 0, 0.2, 1.0), 0.0)
-        state["cadence"][:] = cadence + weight * (step - cadence)
-        state["regime"][:], state["since"][:], state["newest"][:] = regime, since, ts
-        return regime.astype(np.int64), (regime > 0) & (ts - since >= SETTLE)
+    def _regime(self, time: Floats, sent: Floats, state: Rows) -> tuple[Ints, Bools, Floats]:
+        """[n] each: the regime, whether the machine runs and has settled, the hours a value stands for at most."""
+        before, newest, cadence, since = (state[name] for name in ("regime", "newest", "cadence", "since"))
+        regime = np.where(np.isfinite(sent), sent, before)
+        np.rint(regime, out=regime)
+        np.minimum(np.maximum(regime, 0.0, out=regime), 3.0, out=regime)
+        gap, longest = time - newest, 4 * cadence
+        fresh = (regime != before) | (
+            gap > np.maximum(longest, HOUR)
+        )  # the newest row of a new device is long ago
+        if fresh.any():  # rare rows: what changed since the last one has settled by now
+            since[fresh] = np.where(cadence >= COARSE, time - SETTLE, time)[fresh]
+        if cadence.all() and newest.all():
+            np.minimum(gap, longest, out=gap)
+            cadence += 0.2 * (gap > 0) * (gap - cadence)
+        else:
+            begun = cadence > 0
+            step = np.where(begun, np.minimum(gap, longest), gap)
+            cadence += np.where(begun, 0.2, 1.0) * ((newest > 0) & (gap > 0)) * (step - cadence)
+        before[:], newest[:] = regime, time
+        stands = np.minimum(self.tuning.longest_hours, (2.0 / HOUR) * cadence)
+        return regime.astype(np.int64), (regime > 0) & (time - since >= SETTLE), stands
 
     def _valid(
-        self, ts: Ints, regime: Ints, usable: Bools, values: Floats, state: Rows
-    ) -> tuple[Floats, Bools, Floats]:
-        """Values without what cannot be, where they moved, and the hours they stand for."""
-        time = ts[:, None].astype(float)
-        present = (values >= self._low) & (values <= self._high)  # False for NaN and infinities
-        moved = present & (values != state["last"])
-        changed = np.where((moved | (regime == 0)[:, None]), time, state["changed"])
-        patience = np.maximum(STUCK, STUCK_ROWS * state["cadence"])[:, None]
-        good = present & (time - changed < patience)
-        gap = np.where(state["used"] > 0, time - state["used"], 0.0)
-        longest = np.minimum(self.tuning.longest_hours * HOUR, 2 * state["cadence"])[:, None]
-        hours = np.where(good & usable[:, None], np.clip(gap, 0.0, longest) / HOUR, 0.0)
-        state["last"][:] = np.where(present, values, state["last"])
-        state["used"][:] = np.where(present, time, state["used"])
-        state["changed"][:] = changed
-        return np.where(good, values, np.nan), moved & good, hours
+        self,
+        time: Floats,
+        regime: Ints,
+        usable: Bools,
+        longest: Floats,
+        values: Floats,
+        bounds: tuple[Floats, Floats],
+        state: Rows,
+    ) -> tuple[Floats, Bools, Bools, Floats]:
+        """Values without what cannot be, where they are good, where they moved, and the hours they stand for."""
+        last, used, changed = state["last"], state["used"], state["changed"]
+        times = _wide(time, values.shape[1])
+        present = values >= bounds[0]  # False for NaN and infinities
+        present &= values <= bounds[1]
+        missing = np.flatnonzero(~present)
+        values = _mended(values, missing, last)
+        moved = values != last
+        last[:] = values
+        still = ~moved if regime.all() else ~(moved | (regime == 0)[:, None])
+        changed[:] = _mended(times, np.flatnonzero(still), changed)
+        good = present
+        age = times - changed
+        if float(age.max(initial=0.0)) >= STUCK:
+            good &= age < np.maximum(STUCK, STUCK_ROWS * state["cadence"])[:, None]
+        if not usable.all():
+            good &= usable[:, None]
+        hours = times - used
+        used[:] = _mended(times, missing, used)
+        hours *= 1.0 / HOUR
+        np.minimum(hours, _wide(longest, values.shape[1]), out=hours)
+        hours *= good
+        return values, good, moved, hours
 
-    def _season(self, ts: Ints, state: Rows) -> Floats:
-        angle = _angle(ts)
-        season: Floats = state["cosine"] * np.cos(angle) + state["sine"] * np.sin(angle)
-        return season
+    def _unripe(self, time: Floats, page: Page, good: Bools) -> Bools | None:
+        """[n, metric] good values whose baseline is not warm; None where there are none."""
+        tuning = self.tuning
+        unripe = page.rows < tuning.warm_rows
+        new = time - page.first < tuning.warm_days * DAY
+        if new.any():
+            unripe |= new[:, None]
+        unripe &= good
+        return unripe if unripe.any() else None
 
-    def _spread(self, ts: Ints, cell: Floats, first: Floats, regime: Ints) -> tuple[Floats, Bools]:
-        tuning, rows = self.tuning, cell[:, ROWS]
-        floor = np.maximum(self._floor, tuning.floor_mean * np.abs(cell[:, MEAN]))
-        own = np.maximum(SIGMA * cell[:, DEVIATION], floor)
-        known = ((ts - first) / DAY)[:, None]
-        between = self.fleet.between[regime]
+    def _widen(self, time: Floats, page: Page, at: Ints, spread: Floats) -> Bools:
+        """Widen the spread of young baselines by how much machines differ, in place; says [k, metric] whether
+        they are warm enough to judge by, as they are sooner where the fleet is known."""
+        tuning, rows = self.tuning, page.rows[at]
+        known = ((time[at] - page.first[at]) / DAY)[:, None]
+        between = self.fleet.between[page.regime[at]]
         primed = ~np.isnan(between)
-        widened = np.hypot(own, np.where(primed, between, 0.0) / np.sqrt(1.0 + rows / tuning.fleet_weight))
-        young = (rows < tuning.warm_rows) | (known < tuning.warm_days)
-        ready = ~young | (primed & (rows >= tuning.primed_rows) & (known >= tuning.primed_days))
-        return np.where(young, widened, own), ready
+        widened = np.hypot(
+            spread[at], np.where(primed, between, 0.0) / np.sqrt(1.0 + rows / tuning.fleet_weight)
+        )
+        unripe = (rows < tuning.warm_rows) | (known < tuning.warm_days)
+        spread[at] = np.where(unripe, widened, spread[at])
+        return ~unripe | (primed & (rows >= tuning.primed_rows) & (known >= tuning.primed_days))
 
-    def learn(self, frame: Frame, freeze: Bools, state: Rows) -> None:
-        """Take the rows into the baselines, except where `freeze` [n, metric] says that something may be wrong."""
-        take = frame.usable[:, None] & ~np.isnan(frame.values) & ~freeze
+    def learn(self, frame: Frame, frozen: Sequence[Frozen], state: Rows) -> None:
+        """Take the rows into the baselines, except where `frozen` says that something may be wrong."""
+        take, hours, off, page = frame.good, frame.hours, frame.off, frame.page
         if not take.any():
             return
-        at = (np.arange(len(frame)), np.maximum(frame.regime, 1) - 1)
-        cell, first = state["cell"][at], state["first"][at]
-        first = np.where((first == 0) & take.any(axis=1), frame.ts, first)
-        rows, mean, deviation = self._begin(cell, frame, take, at[1])
-        tuning, days = self.tuning, frame.hours / 24.0
-        off = np.where(take, frame.values - mean - self._season(frame.ts, state), 0.0)
-        bound = np.where(rows >= 8, tuning.huber * frame.spread, np.inf)
-        off = np.clip(off, -bound, bound)
-        prior = np.where(np.isnan(self.fleet.mean[at[1]]), 0.0, tuning.fleet_weight)
-        cell[:, MEAN] = (
-            mean + np.maximum(-np.expm1(-days / tuning.mean_days), 1.0 / (rows + 1.0 + prior)) * off
-        )
-        pace = np.maximum(-np.expm1(-days / tuning.spread_days), 1.0 / (rows + 2.0))
-        cell[:, DEVIATION] = deviation + np.where(take, pace * (np.abs(off) - deviation), 0.0)
-        cell[:, ROWS] = rows + take
-        settled = take & (rows >= tuning.warm_rows) & (frame.ts - first >= DAY)[:, None]
-        season = np.where(settled, -2.0 * np.expm1(-days / tuning.season_days) * off, 0.0)
-        angle = _angle(frame.ts)
-        state["cosine"] += season * np.cos(angle)
-        state["sine"] += season * np.sin(angle)
-        state["cell"][at], state["first"][at] = cell, first
+        for at, mask in frozen:
+            take[at] &= ~mask
+            hours[at] *= ~mask
+        young = self._young(frame, state) if len(frame.young) else None
+        tuning = self.tuning
+        bound = tuning.huber * frame.spread
+        np.minimum(off, bound, out=off)
+        np.maximum(off, -bound, out=off)
+        off *= take
+        least = 1.0 / (page.rows + 2.0)
+        pace = np.maximum(tuning.pace(tuning.mean_days) * hours, least)
+        page.mean += pace * off
+        if tuning.spread_days != tuning.mean_days:
+            pace = np.maximum(tuning.pace(tuning.spread_days) * hours, least)
+        pace *= take
+        page.deviation += pace * (np.abs(off) - page.deviation)
+        page.rows += take
+        frame.season.learn(2.0 * tuning.pace(tuning.season_days) * hours * off, state)
+        if young is not None:
+            young.put(frame.young, page, state)
+        state.put_page(page.regime, vars(page))
 
-    def _begin(self, cell: Floats, frame: Frame, take: Bools, regime: Ints) -> tuple[Floats, Floats, Floats]:
-        """Baselines seen for the first time start from the fleet's, or from their own first row."""
-        rows, mean, deviation = cell[:, ROWS], cell[:, MEAN], cell[:, DEVIATION]
+    def _young(self, frame: Frame, state: Rows) -> Young:
+        """What becomes of the rows with young baselines. A baseline that is new starts from the fleet's, or from
+        its own first row; the harmonic is learned once it is warm."""
+        tuning, at, page = self.tuning, frame.young, frame.page
+        take, hours, regime = frame.good[at], frame.hours[at], page.regime[at]
+        rows, mean, deviation, first = (x[at] for x in (page.rows, page.mean, page.deviation, page.first))
+        ts = frame.ts[at].astype(np.float64)
+        first = np.where((first == 0) & take.any(axis=1), ts, first)
+        known, within = self.fleet.mean[regime], self.fleet.within[regime]
         new = take & (rows == 0)
-        if new.any():
-            prior, within = self.fleet.mean[regime], self.fleet.within[regime]
-            mean = np.where(new, np.where(np.isnan(prior), frame.values, prior), mean)
-            deviation = np.where(new & ~np.isnan(within), within, deviation)
-        return rows, mean, deviation
+        mean = np.where(new, np.where(np.isnan(known), frame.values[at], known), mean)
+        deviation = np.where(new & ~np.isnan(within), within, deviation)
+        off = np.where(take, frame.values[at] - mean - frame.season.now[at], 0.0)
+        bound = np.where(rows >= 8, tuning.huber * frame.spread[at], np.inf)
+        off = np.clip(off, -bound, bound)
+        prior = np.where(np.isnan(known), 0.0, tuning.fleet_weight)
+        mean += np.maximum(tuning.pace(tuning.mean_days) * hours, 1.0 / (rows + 1.0 + prior)) * off
+        pace = np.maximum(tuning.pace(tuning.spread_days) * hours, 1.0 / (rows + 2.0))
+        deviation += np.where(take, pace * (np.abs(off) - deviation), 0.0)
+        warm = take & (rows >= tuning.warm_rows) & (ts - first >= DAY)[:, None]
+        gain = np.where(warm, 2.0 * tuning.pace(tuning.season_days) * hours * off, 0.0)
+        cosine = state["cosine"][at] + gain * frame.season.cosine[at]
+        sine = state["sine"][at] + gain * frame.season.sine[at]
+        return Young(rows + take, mean, deviation, first, cosine, sine)
 
     def restart(self, state: Rows, at: int, metrics: Ints) -> None:
         """After a repair of the device at a position: keep the level as a prior, learn quickly whether it holds."""
-        rows = state["cell"][at, :, ROWS]
+        rows = state.pages("rows", at)
         rows[:, metrics] = np.minimum(rows[:, metrics], self.tuning.after_reset_rows)
 
 
-def _angle(ts: Ints) -> Floats:
-    angle: Floats = (2 * np.pi / DAY) * (ts % DAY).astype(float)[:, None]
-    return angle
+def _mended(values: Floats, at: Ints, other: Floats) -> Floats:
+    """Values, but the others at some places of the flattened arrays."""
+    if len(at):
+        values = values.copy()
+        values.ravel()[at] = other.ravel()[at]
+    return values
+
+
+def _wide(values: Floats, metrics: int) -> Floats:
+    """[n] → [n, metric]; a copy costs less than the broadcasting of each sum and product."""
+    return np.repeat(values, metrics).reshape(len(values), metrics)
+
+
+_NOTHING: Ints = np.empty(0, np.int64)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ class Fleet:
     mean: Floats
     between: Floats  # spread of the devices' means
     within: Floats  # their typical mean absolute deviation
+    rules: Mapping[str, Any] = field(default_factory=dict)  # what detectors learned of it, by rule
 
     @classmethod
     def unknown(cls, metrics: int) -> Fleet:
@@ -27,23 +29,35 @@ class Fleet:
         return cls(empty, empty, empty)
 
     @classmethod
-    def of(cls, newest: Floats, first: Floats, cell: Floats, *, rows: float, days: float) -> Fleet:
+    def of(
+        cls,
+        newest: Floats,
+        first: Floats,
+        rows: Floats,
+        mean: Floats,
+        deviation: Floats,
+        *,
+        least_rows: float,
+        least_days: float,
+        rules: Mapping[str, Any],
+    ) -> Fleet:
         """Medians over the devices whose baselines have seen enough.
 
         Args:
-            newest: [device]; first: [device, regime]; cell: [device, regime, statistic, metric].
-            rows, days: how much is enough.
+            newest: [device]; first: [device, regime]; rows, mean, deviation: [device, regime, metric].
+            least_rows, least_days: how much is enough.
+            rules: what detectors learned.
         """
-        enough = (cell[:, :, 0] >= rows) & ((newest[:, None] - first) >= days * DAY)[:, :, None]
+        enough = (rows >= least_rows) & ((newest[:, None] - first) >= least_days * DAY)[:, :, None]
         few = enough.sum(axis=0) < FEWEST
-        mean = np.where(enough, cell[:, :, 1], np.nan)
-        centre = _median(mean, few)
-        between = 1.4826 * _median(np.abs(mean - centre), few)
-        return cls(centre, between, _median(np.where(enough, cell[:, :, 2], np.nan), few))
+        known = np.where(enough, mean, np.nan)
+        centre = _median(known, few)
+        between = 1.4826 * _median(np.abs(known - centre), few)
+        return cls(centre, between, _median(np.where(enough, deviation, np.nan), few), rules)
 
     def as_json(self, metrics: tuple[str, ...]) -> dict[str, Any]:
-        """By the names of the metrics, so that it outlives a changed device type."""
-        return {
+        """By the names of the metrics, so that it outlives a changed device type; "" is what detectors learned."""
+        return ({"": dict(self.rules)} if self.rules else {}) | {
             name: {
                 part: [None if np.isnan(x) else float(x) for x in getattr(self, part)[:, at]]
                 for part in ("mean", "between", "within")
@@ -54,7 +68,8 @@ class Fleet:
     @classmethod
     def from_json(cls, data: dict[str, Any], metrics: tuple[str, ...]) -> Fleet:
         """What `as_json` gave; NaN for metrics it does not have."""
-        fleet = cls(*(np.full((REGIMES, len(metrics)), np.nan) for _ in range(3)))
+        mean, between, within = (np.full((REGIMES, len(metrics)), np.nan) for _ in range(3))
+        fleet = cls(mean, between, within, data.get("", {}))
         for at, name in enumerate(metrics):
             for part, values in data.get(name, {}).items():
                 getattr(fleet, part)[:, at] = [np.nan if x is None else x for x in values]

@@ -1,7 +1,8 @@
 """Tuning of baselines and detectors: defaults in the code, changes from a TOML file or the database. Pure.
 
 A file has one table per rule, for example `[shift]` with `limit = 6.5`, and `[baseline]`; what it does not name
-keeps its default. `off = true` in a rule's table switches the rule off.
+keeps its default. `off = true` in a rule's table switches the rule off; a rule that is off by default is switched on
+by having a table.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ class Rules:
 
     baseline: features.Tuning = field(default_factory=features.Tuning)
     detectors: Mapping[str, Any] = field(
-        default_factory=lambda: {cls.rule: cls.Tuning() for cls in discover()}
+        default_factory=lambda: {cls.rule: cls.Tuning() for cls in discover() if cls.on}
     )
 
     @classmethod
@@ -32,6 +33,7 @@ class Rules:
             Invalid: a rule or a setting is unknown, or a value is not of its kind.
         """
         known = {detector.rule: detector.Tuning for detector in discover()}
+        optional = {detector.rule for detector in discover() if not detector.on}
         for name in data or {}:
             if name != "baseline" and name not in known:
                 raise Invalid(f"There is no rule {name!r}; the rules are baseline, {', '.join(known)}.")
@@ -41,7 +43,7 @@ class Rules:
             {
                 rule: _build(rule, tuning, chosen.get(rule, {}))
                 for rule, tuning in known.items()
-                if not _table(rule, chosen.get(rule, {})).get("off", False)
+                if not _table(rule, chosen.get(rule, {})).get("off", rule in optional and rule not in chosen)
             },
         )
 

@@ -1,8 +1,14 @@
-"""State of streaming models: one row of float64 per device, in named fields over named axes. Pure.
+"""State of streaming models: named float64 fields over named axes, for a growing number of devices. Pure.
 
-All state of a device is one contiguous row, so that saving and restoring it is a copy of bytes, and a state
-that was saved under an older device type can be laid out anew by the names of its axes. For a step the rows of
-the devices at hand are gathered field by field (contiguous arrays), worked on in place, and put back.
+Built for speed in batches of a thousand rows, where copying is what costs:
+
+* what every row needs of a device is one row of numbers, so that a step fetches it from memory in one go, and
+  splits it into contiguous fields in the processor's cache;
+* a field over the axis `regime` is *paged*: a step takes the page of the regime that a row is in;
+* a `rare` field (what an alarm needs) is not taken at all: who needs it asks for the few devices at hand.
+
+A saved state is one row of numbers with a layout that names its fields and axes, so that a state that was saved
+under an older device type can be laid out anew by name.
 """
 
 from __future__ import annotations
@@ -10,41 +16,143 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from analytics.definitions import Definition, Floats, Ints
+from analytics.definitions import REGIMES, Definition, Floats, Ints
 from kit.errors import Invalid
 
-Rows = dict[str, Floats]
-"""Fields of one owner for some devices: name → [device, *axes], writable."""
 Layout = list[dict[str, Any]]
 
 
 @dataclass(frozen=True)
 class Field:
-    """One quantity kept per device and per combination of its axes (see `Definition.axis`)."""
+    """One quantity kept per device and per combination of its axes (see `Definition.axis`).
+
+    Attributes:
+        start: what it is of a device that nothing is known of.
+        rare: needed of few devices at a time.
+    """
 
     name: str
     axes: tuple[str, ...] = ()
     start: float = 0.0
+    rare: bool = False
 
 
 @dataclass(frozen=True)
 class _Place:
+    """Where a field is: columns `first` … `end` of the store of its kind."""
+
     owner: str
     field: Field
     axes: tuple[tuple[str, ...], ...]
+    kind: int  # HOT, PAGED or RARE
     first: int
 
-    @property
+    @cached_property
     def shape(self) -> tuple[int, ...]:
         return tuple(len(labels) for labels in self.axes)
 
-    @property
+    @cached_property
+    def inner(self) -> tuple[int, ...]:
+        """The shape of a page of a paged field, of any other the whole shape."""
+        return self.shape[1:] if self.kind == PAGED else self.shape
+
+    @cached_property
     def end(self) -> int:
-        return self.first + math.prod(self.shape)
+        return self.first + math.prod(self.inner)
+
+
+HOT, PAGED, RARE = range(3)
+
+
+class Rows:
+    """Fields of one owner for the devices of a frame; row r is the device at position r.
+
+    `rows["name"]` is [n, *axes], to be changed in place; paged and rare fields have their own verbs.
+    """
+
+    def __init__(
+        self, slots: Ints, fields: dict[str, Floats], places: Sequence[_Place], stores: _Stores
+    ) -> None:
+        self._slots, self._fields, self._places, self._stores = slots, fields, places, stores
+
+    def __getitem__(self, name: str) -> Floats:
+        return self._fields[name]
+
+    def __len__(self) -> int:
+        return len(self._slots)
+
+    def first(self, n: int) -> Rows:
+        """The same of the first n devices."""
+        if n == len(self._slots):
+            return self
+        fields = {name: field[:n] for name, field in self._fields.items()}
+        return Rows(self._slots[:n], fields, self._places, self._stores)
+
+    def page(self, page: Ints) -> dict[str, Floats]:
+        """Copies of one page of the paged fields for each device: name → [n, *other axes]. `page` is [n]."""
+        store = self._stores.paged
+        rows = store.reshape(-1, store.shape[2]).take(self._slots * store.shape[1] + page, axis=0)
+        return {place.field.name: _split(rows, place) for place in self._places if place.kind == PAGED}
+
+    def put_page(self, page: Ints, pages: Mapping[str, Floats]) -> None:
+        """Put back what `page` gave."""
+        store = self._stores.paged
+        rows = np.empty((len(self._slots), store.shape[2]))
+        for place in self._places:
+            if place.kind == PAGED:
+                _join(rows, place, pages[place.field.name])
+        _put(store.reshape(-1, store.shape[2]), self._slots * store.shape[1] + page, rows)
+
+    def pages(self, name: str, at: int) -> Floats:
+        """All pages of the device at a position: [regime, *other axes], to be changed in place."""
+        place = next(place for place in self._places if place.field.name == name)
+        found: Floats = self._stores.paged[self._slots[at], :, place.first : place.end]
+        return found.reshape(place.shape) if place.inner else found[:, 0]
+
+    def rare(self, at: Ints | Sequence[int]) -> dict[str, Floats]:
+        """Copies of the rare fields of the devices at some positions: name → [k, *axes]."""
+        rows = self._stores.rare[self._slots[at]]
+        return {
+            place.field.name: rows[:, place.first : place.end].reshape(len(rows), *place.shape)
+            for place in self._places
+            if place.kind == RARE
+        }
+
+    def put_rare(self, at: Ints | Sequence[int], rare: Mapping[str, Floats]) -> None:
+        """Put back what `rare` gave."""
+        slots = self._slots[at]
+        for place in self._places:
+            if place.kind == RARE:
+                values = rare[place.field.name].reshape(len(slots), -1)
+                self._stores.rare[slots, place.first : place.end] = values
+
+
+Work = dict[str, Rows]
+"""What a step works on: the fields of each owner."""
+
+
+@dataclass
+class _Stores:
+    """[slot, column], paged: [slot, regime, column]."""
+
+    hot: Floats
+    paged: Floats
+    rare: Floats
+
+    def of(self, place: _Place, slots: Ints | slice) -> Floats:
+        """A field of some slots: [slot, *axes]."""
+        store = (self.hot, self.paged, self.rare)[place.kind][slots]
+        return store[..., place.first : place.end].reshape(len(store), *place.shape)
+
+    def put(self, place: _Place, slot: int, values: Floats | float) -> None:
+        """Set a field of one slot."""
+        store = (self.hot, self.paged, self.rare)[place.kind][slot, ..., place.first : place.end]
+        store[...] = values if np.ndim(values) == 0 else np.reshape(values, store.shape)
 
 
 class State:
@@ -52,63 +160,88 @@ class State:
 
     def __init__(self, definition: Definition, owners: Mapping[str, Sequence[Field]]) -> None:
         self._places: list[_Place] = []
-        at = 0
+        # Hot fields without axes come first: they are split off together.
+        self._singles = sum(not f.axes and not f.rare for fields in owners.values() for f in fields)
+        widths, singles = [self._singles, 0, 0], 0
         for owner, fields in owners.items():
             for field in fields:
                 axes = tuple(definition.axis(axis) for axis in field.axes)
-                self._places.append(_Place(owner, field, axes, at))
-                at = self._places[-1].end
-        self.width = at
-        self._fresh = np.empty(at)
-        for place in self._places:
-            self._fresh[place.first : place.end] = place.field.start
-        self._rows: Floats = np.tile(self._fresh, (1, 1))
-
-    def grow(self, slots: int) -> None:
-        """Have room for at least so many slots."""
-        if slots > len(self._rows):
-            rows = np.tile(self._fresh, (max(slots, 2 * len(self._rows)), 1))
-            rows[: len(self._rows)] = self._rows
-            self._rows = rows
-
-    def gather(self, slots: Ints) -> dict[str, Rows]:
-        """Copies of the fields of some devices, by owner, to be worked on in place."""
-        rows = self._rows[slots]
-        work: dict[str, Rows] = {}
-        for place in self._places:
-            values = np.ascontiguousarray(rows[:, place.first : place.end])
-            work.setdefault(place.owner, {})[place.field.name] = values.reshape(len(slots), *place.shape)
-        return work
-
-    def scatter(self, slots: Ints, work: dict[str, Rows]) -> None:
-        """Put back what `gather` gave."""
-        rows = np.empty((len(slots), self.width))
-        for place in self._places:
-            rows[:, place.first : place.end] = work[place.owner][place.field.name].reshape(len(slots), -1)
-        self._rows[slots] = rows
-
-    def read(self, owner: str, field: str, slots: int) -> Floats:
-        """One field of the first so many slots: [slot, *axes]; read only."""
-        place = next(p for p in self._places if p.owner == owner and p.field.name == field)
-        return self._rows[:slots, place.first : place.end].reshape(slots, *place.shape)
-
-    def newest(self, owner: str, field: str, slots: Ints) -> Floats:
-        """One field without axes of some slots: [slot]."""
-        place = next(p for p in self._places if p.owner == owner and p.field.name == field)
-        found: Floats = self._rows[slots, place.first]
-        return found
-
-    @property
-    def layout(self) -> Layout:
-        """Names and labels of everything in a saved row, in its order; JSON."""
-        return [
+                kind = RARE if field.rare else PAGED if field.axes[:1] == ("regime",) else HOT
+                single = kind == HOT and not axes
+                place = _Place(owner, field, axes, kind, singles if single else widths[kind])
+                self._places.append(place)
+                if single:
+                    singles += 1
+                else:
+                    widths[kind] = place.end
+        self._room = 0
+        self._stores = _Stores(
+            np.empty((0, widths[HOT])), np.empty((0, REGIMES, widths[PAGED])), np.empty((0, widths[RARE]))
+        )
+        self._by_owner = {
+            owner: [place for place in self._places if place.owner == owner] for owner in owners
+        }
+        self.layout: Layout = [
             {"field": f"{place.owner}.{place.field.name}", "axes": [list(labels) for labels in place.axes]}
             for place in self._places
         ]
+        self.width = sum(math.prod(place.shape) for place in self._places)
 
-    def dump(self, slot: int) -> bytes:
-        """The row of a slot, little endian."""
-        return bytes(self._rows[slot].astype("<f8").data)
+    def grow(self, slots: int) -> None:
+        """Have room for at least so many slots."""
+        if slots <= self._room:
+            return
+        before, self._room = self._room, max(slots, 2 * self._room)
+        for name in ("hot", "paged", "rare"):
+            old = getattr(self._stores, name)
+            store = np.empty((self._room, *old.shape[1:]))
+            store[:before] = old
+            setattr(self._stores, name, store)
+        for place in self._places:
+            store = getattr(self._stores, ("hot", "paged", "rare")[place.kind])
+            store[before:, ..., place.first : place.end] = place.field.start
+
+    def gather(self, slots: Ints) -> Work:
+        """The fields of some devices (each once), to be worked on; those that are not rare or paged are copies."""
+        rows = self._stores.hot.take(slots, axis=0)
+        singles = rows[:, : self._singles].T.copy()
+        work: Work = {}
+        for owner, places in self._by_owner.items():
+            fields = {
+                place.field.name: _split(rows, place) if place.axes else singles[place.first]
+                for place in places
+                if place.kind == HOT
+            }
+            work[owner] = Rows(slots, fields, places, self._stores)
+        return work
+
+    def scatter(self, slots: Ints, work: Work) -> None:
+        """Put back what `gather` gave."""
+        rows = np.empty((len(slots), self._stores.hot.shape[1]))
+        for place in self._places:
+            if place.kind == HOT:
+                _join(rows, place, work[place.owner][place.field.name])
+        _put(self._stores.hot, slots, rows)
+
+    def read(self, owner: str, field: str, slots: int) -> Floats:
+        """One field of the first so many slots: [slot, *axes]; read only."""
+        return self._stores.of(self._place(owner, field), slice(slots))
+
+    def some(self, owner: str, field: str, slots: Ints) -> Floats:
+        """One field without axes of some slots: [slot]."""
+        found: Floats = self._stores.hot[:, self._place(owner, field).first][slots]
+        return found
+
+    def _place(self, owner: str, field: str) -> _Place:
+        return next(place for place in self._by_owner[owner] if place.field.name == field)
+
+    def dump(self, slots: Ints) -> list[bytes]:
+        """The saved rows of some slots, little endian."""
+        parts = [
+            self._stores.of(place, slots).reshape(len(slots), math.prod(place.shape))
+            for place in self._places
+        ]
+        return [row.tobytes() for row in np.concatenate(parts, axis=1).astype("<f8")]
 
     def load(self, slot: int, data: bytes, layout: Layout | None = None) -> None:
         """Take over a row that was saved under `layout` (default: this one); what it lacks stays as new.
@@ -116,31 +249,54 @@ class State:
         Raises:
             Invalid: the data is not as long as its layout says.
         """
-        saved = np.frombuffer(data, "<f8")
-        if layout is None or layout == self.layout:
-            if len(saved) != self.width:
-                raise Invalid(f"A saved state of {len(saved)} numbers; {self.width} are right.")
-            self._rows[slot] = saved
-            return
-        self._rows[slot] = self._fresh
-        for name, axes, values in _split(saved, layout):
-            self._take(slot, name, axes, values)
-
-    def _take(self, slot: int, name: str, axes: list[list[str]], values: Floats) -> None:
-        for place in self._places:
-            if name != f"{place.owner}.{place.field.name}" or len(axes) != len(place.axes):
-                continue
-            target = self._rows[slot, place.first : place.end].reshape(place.shape)
-            if not axes:
-                target[...] = values
-                continue
-            both = [[x for x in mine if x in theirs] for mine, theirs in zip(place.axes, axes, strict=True)]
-            into = np.ix_(*[[mine.index(x) for x in b] for mine, b in zip(place.axes, both, strict=True)])
-            source = np.ix_(*[[old.index(x) for x in b] for old, b in zip(axes, both, strict=True)])
-            target[into] = values[source]
+        layout = self.layout if layout is None else layout
+        saved = {name: (axes, values) for name, axes, values in _parts(np.frombuffer(data, "<f8"), layout)}
+        for place, mine in zip(self._places, self.layout, strict=True):
+            axes, values = saved.get(mine["field"], (mine["axes"], None))
+            if values is None or len(axes) != len(mine["axes"]):
+                values = np.full(place.shape, place.field.start)
+            elif axes != mine["axes"]:
+                values = _moved(values, axes, mine["axes"], place.field.start)
+            self._stores.put(place, slot, values)
 
 
-def _split(saved: Floats, layout: Layout) -> list[tuple[str, list[list[str]], Floats]]:
+def _moved(values: Floats, old: list[list[str]], new: list[list[str]], start: float) -> Floats:
+    """Values over some axes laid out over other ones, label by label."""
+    found = np.full([len(labels) for labels in new], start)
+    both = [[label for label in mine if label in its] for mine, its in zip(new, old, strict=True)]
+    into = np.ix_(*[[mine.index(x) for x in b] for mine, b in zip(new, both, strict=True)])
+    source = np.ix_(*[[its.index(x) for x in b] for its, b in zip(old, both, strict=True)])
+    found[into] = values[source]
+    return found
+
+
+def _split(rows: Floats, place: _Place) -> Floats:
+    """A contiguous copy of a field: [n, *axes]. A device's share is copied as one item, several times quicker
+    than number by number."""
+    if place.end <= place.first + 1:
+        return rows[:, place.first : place.end].copy().reshape(len(rows), *place.inner)
+    items = rows[:, place.first : place.end].view(f"V{8 * (place.end - place.first)}")[:, 0]
+    return items.copy().view(np.float64).reshape(len(rows), *place.inner)
+
+
+def _join(rows: Floats, place: _Place, values: Floats) -> None:
+    """Put a field back where `_split` took it from."""
+    if place.end == place.first + 1:
+        rows[:, place.first] = values.reshape(len(rows))
+    elif place.end > place.first:
+        item = f"V{8 * (place.end - place.first)}"
+        flat = values.reshape(len(rows), -1)
+        rows[:, place.first : place.end].view(item)[:, 0] = flat.view(item)[:, 0]
+
+
+def _put(store: Floats, slots: Ints, rows: Floats) -> None:
+    """store[slots] = rows."""
+    if rows.size:
+        item = f"V{rows.shape[1] * 8}"
+        store.view(item)[:, 0][slots] = rows.view(item)[:, 0]
+
+
+def _parts(saved: Floats, layout: Layout) -> list[tuple[str, list[list[str]], Floats]]:
     parts, at = [], 0
     for entry in layout:
         shape = tuple(len(labels) for labels in entry["axes"])

@@ -80,8 +80,7 @@ class Partition:
                 day = new_day
                 self._learn_fleets(conn, _position(group[-1]), day)
         for model, devices in self._dirty.items():
-            states = {device: self._engines[model].dump(device) for device in sorted(devices)}
-            store.save_states(conn, self._layouts[model], states)
+            store.save_states(conn, self._layouts[model], self._engines[model].dump_all(sorted(devices)))
         store.end_step(conn, self.partition, number + 1, day)
         self._known = (number + 1, signature)
 
@@ -109,7 +108,7 @@ class Partition:
             block = blocks[model] if model in blocks else engine.nothing()
             devices = set(block.device.tolist()) | {event.device for event in its}
             done = engine.step(block, its, store.open_resets(conn, devices))
-            self._dirty.setdefault(model, set()).update(done.touched)
+            self._dirty.setdefault(model, set()).update(done.touched.tolist())
             if done.applied:
                 store.mark_applied(conn, done.applied, _position(facts[-1]))
             if done.findings:
@@ -125,9 +124,7 @@ class Partition:
                 conn, self.partition, model, at, engine.refresh_fleet(), engine.definition.axis("metric")
             )
             due = [device for device in engine.devices if device % SNAPSHOT_DAYS == day % SNAPSHOT_DAYS]
-            store.save_snapshots(
-                conn, self._layouts[model], at, {device: engine.dump(device) for device in due}
-            )
+            store.save_snapshots(conn, self._layouts[model], at, engine.dump_all(due))
 
 
 def _position(fact: Fact) -> Position:

@@ -13,9 +13,9 @@ from typing import Any, ClassVar
 import numpy as np
 
 from analytics.block import Event
-from analytics.definitions import HOUR, Definition
+from analytics.definitions import HOUR, Definition, Floats
 from analytics.detectors.protocol import Detector, Finding, Outcome
-from analytics.features import Frame
+from analytics.frame import Frame
 from analytics.state import Field, Rows
 
 
@@ -37,11 +37,12 @@ class FaultCode(Detector):
     version: ClassVar[int] = 1
     Tuning = Tuning
     fields = (
-        Field("active", ("code",)),
-        Field("changed", ("code",)),  # event time of the newest event of the code
-        Field("recent", ("code", "recent")),
-        Field("open", ("mode",)),
-        Field("gone", ("mode",)),  # when the last active code of an open mode went
+        Field("due"),  # when the first open mode may clear; 0: none
+        Field("active", ("code",), rare=True),
+        Field("changed", ("code",), rare=True),  # event time of the newest event of the code
+        Field("recent", ("code", "recent"), rare=True),
+        Field("open", ("mode",), rare=True),
+        Field("gone", ("mode",), rare=True),  # when the last active code of an open mode went
     )
 
     def __init__(self, definition: Definition, tuning: Any = None) -> None:
@@ -53,53 +54,62 @@ class FaultCode(Detector):
 
     def event(self, event: Event, state: Rows, at: int) -> list[Finding]:
         """See `Detector`. An event older than the newest of its code changes nothing."""
-        code = self._codes.get(event.code)
-        if code is None or event.ts < state["changed"][at, code]:
+        code, own = self._codes.get(event.code), state.rare([at])
+        if code is None or event.ts < own["changed"][0, code]:
             return []
-        was_active, changed = state["active"][at, code] > 0, state["changed"][at, code]
-        state["active"][at, code], state["changed"][at, code] = float(event.active), event.ts
+        was_active, changed = own["active"][0, code] > 0, own["changed"][0, code]
+        own["active"][0, code], own["changed"][0, code] = float(event.active), event.ts
         mode = self._mode[code]
-        found = self._clear(state, at, event.ts, event.batch)
-        if not event.active:
-            if mode >= 0 and state["open"][at, mode] and not self._any_active(state, at, mode):
-                state["gone"][at, mode] = event.ts
-            return found
-        chattering = changed > 0 and event.ts - changed < self.tuning.chatter_hours * HOUR
-        if not was_active and not (chattering and state["recent"][at, code, 0] > 0):
-            recent = state["recent"][at, code]
-            recent[1:], recent[0] = recent[:-1].copy(), event.ts
-        if mode >= 0:
-            state["gone"][at, mode] = 0.0
-            found += self._raise(event, state, at, code, mode)
+        found = self._clear(own, at, event.ts, event.batch)
+        if event.active:
+            chattering = changed > 0 and event.ts - changed < self.tuning.chatter_hours * HOUR
+            recent = own["recent"][0, code]
+            if not was_active and not (chattering and recent[0] > 0):
+                recent[1:], recent[0] = recent[:-1].copy(), event.ts
+            if mode >= 0:
+                own["gone"][0, mode] = 0.0
+                found += self._raise(event, own, at, code, mode)
+        elif mode >= 0 and own["open"][0, mode] and not self._any_active(own, mode):
+            own["gone"][0, mode] = event.ts
+        self._keep(state, at, own)
         return found
 
     def step(self, frame: Frame, state: Rows) -> Outcome:
         """See `Detector`: time passes, so what has been gone for long enough clears."""
         findings: list[Finding] = []
-        due = (state["gone"] > 0) & (frame.ts[:, None] - state["gone"] >= self.tuning.clear_hours * HOUR)
-        for at in np.flatnonzero(due.any(axis=1)):
-            findings += self._clear(state, int(at), int(frame.ts[at]), int(frame.batch[at]))
+        due = state["due"]
+        for at in np.flatnonzero((due > 0) & (frame.ts >= due)).tolist():
+            own = state.rare([at])
+            findings += self._clear(own, at, int(frame.ts[at]), int(frame.batch[at]))
+            self._keep(state, at, own)
         return Outcome(findings)
 
     def reset(self, state: Rows, at: int, modes: list[int]) -> None:
         """See `Detector`. A code that is still active counts again only when it is raised anew."""
-        state["open"][at, modes] = 0.0
-        state["gone"][at, modes] = 0.0
+        own = state.rare([at])
+        own["open"][0, modes] = own["gone"][0, modes] = 0.0
         ours = [code for code, mode in enumerate(self._mode) if mode in modes]
-        state["recent"][at, ours] = 0.0
-        state["active"][at, ours] = 0.0
+        own["recent"][0, ours] = 0.0
+        own["active"][0, ours] = 0.0
+        self._keep(state, at, own)
 
-    def _any_active(self, state: Rows, at: int, mode: int) -> bool:
-        return any(state["active"][at, code] > 0 for code, its in enumerate(self._mode) if its == mode)
+    def _keep(self, state: Rows, at: int, own: dict[str, Floats]) -> None:
+        gone = own["gone"][0]
+        first = float(np.min(gone, where=gone > 0, initial=np.inf))
+        state["due"][at] = first + self.tuning.clear_hours * HOUR if np.isfinite(first) else 0.0
+        state.put_rare([at], own)
 
-    def _raise(self, event: Event, state: Rows, at: int, code: int, mode: int) -> list[Finding]:
+    def _any_active(self, own: dict[str, Floats], mode: int) -> bool:
+        return any(own["active"][0, code] > 0 for code, its in enumerate(self._mode) if its == mode)
+
+    def _raise(self, event: Event, own: dict[str, Floats], at: int, code: int, mode: int) -> list[Finding]:
         tuning, definition = self.tuning, self.definition.codes[code]
-        recent = state["recent"][at, code]
+        recent = own["recent"][0, code]
         inside = recent[(recent > 0) & (recent >= event.ts - tuning.window_hours * HOUR)]
         needed = 1 if definition.severity <= tuning.at_once else min(tuning.repeats, 3)
-        if state["open"][at, mode] or len(inside) < needed:
+        if own["open"][0, mode] or len(inside) < needed:
             return []
-        state["open"][at, mode] = 1.0
+        own["open"][0, mode] = 1.0
         return [
             Finding(
                 at, event.ts, int(inside[needed - 1]), "raise", self.rule, self.version,
@@ -108,13 +118,11 @@ class FaultCode(Detector):
             )
         ]  # fmt: skip
 
-    def _clear(self, state: Rows, at: int, ts: int, batch: int) -> list[Finding]:
-        found = []
-        gone = state["gone"][at]
+    def _clear(self, own: dict[str, Floats], at: int, ts: int, batch: int) -> list[Finding]:
+        found, gone = [], own["gone"][0]
         for mode in np.flatnonzero((gone > 0) & (ts - gone >= self.tuning.clear_hours * HOUR)):
-            definition = self.definition.modes[mode]
-            since = int(gone[mode])
-            state["open"][at, mode] = state["gone"][at, mode] = 0.0
+            definition, since = self.definition.modes[mode], int(gone[mode])
+            own["open"][0, mode] = gone[mode] = 0.0
             codes = tuple(c.code for c in self.definition.codes if c.mode == definition.code)
             found.append(
                 Finding(

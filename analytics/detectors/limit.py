@@ -7,10 +7,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from analytics.definitions import Definition, Floats
+from analytics.definitions import Definition, Floats, Ints
 from analytics.detectors import alarm
 from analytics.detectors.protocol import Detector, Driver, Finding, Outcome
-from analytics.features import Frame
+from analytics.frame import Frame
 from analytics.state import Field, Rows
 
 
@@ -32,7 +32,9 @@ class Limits(Detector):
         super().__init__(definition, tuning)
         self.tuning: Tuning
         self._limits = definition.limits
-        self.fields: tuple[Field, ...] = alarm.FIELDS if self._limits else (Field("open", ("mode",)),)
+        self.fields: tuple[Field, ...] = (
+            alarm.FIELDS if self._limits else (Field("open", ("mode",), rare=True),)
+        )
         metrics, modes = definition.axis("metric"), definition.axis("mode")
         self._metric = np.array([metrics.index(limit.metric) for limit in self._limits], np.int64)
         self._mode = np.array([modes.index(limit.mode) for limit in self._limits], np.int64)
@@ -47,26 +49,39 @@ class Limits(Detector):
         """See `Detector`."""
         if not self._limits:
             return Outcome()
-        each = 1.0 + 0.5 * self._side * (frame.values[:, self._metric] - self._value) / self._band
-        known = frame.moved[:, self._metric] & frame.usable[:, None]  # a stuck sensor passes no limit
+        passed = np.empty((len(frame), len(self._limits)), bool)
+        for at, metric in enumerate(self._metric):
+            passed[:, at] = self._side[at] * (frame.values[:, metric] - self._value[at]) >= 0.0
+        rows = alarm.busy(state, passed)
+        if not len(rows):
+            return Outcome()
+        return Outcome(self._step(frame, state, rows))
+
+    def _step(self, frame: Frame, state: Rows, rows: Ints) -> list[Finding]:
+        """The devices at some positions."""
+        values, moments = frame.values[rows][:, self._metric], frame.hours[rows]
+        each = 1.0 + 0.5 * self._side * (values - self._value) / self._band
+        known = frame.fresh(rows)[:, self._metric]  # a stuck sensor passes no limit
         each = np.where(known, np.clip(each, -8.0, 9.0), -9.0)
-        score, live = np.full(state["open"].shape, -9.0), np.zeros(state["open"].shape, bool)
-        hours = np.zeros(state["open"].shape)
+        rare = state.rare(rows)
+        score, live = np.full(rare["open"].shape, -9.0), np.zeros(rare["open"].shape, bool)
+        hours = np.zeros(rare["open"].shape)
         for at, mode in enumerate(self._mode):
             np.maximum(score[:, mode], each[:, at], out=score[:, mode])
             live[:, mode] |= known[:, at]
-            np.maximum(hours[:, mode], frame.hours[:, self._metric[at]], out=hours[:, mode])
-        verdict = alarm.judge(state, frame.ts, live, np.where(live, hours, 0.0), score, self._rules)
+            np.maximum(hours[:, mode], moments[:, self._metric[at]], out=hours[:, mode])
+        verdict = alarm.judge(rare, frame.ts[rows], live, np.where(live, hours, 0.0), score, self._rules)
         findings = []
         for n, k in zip(*np.nonzero(verdict.clearing), strict=True):
             findings.append(
-                self._finding(frame, int(n), int(k), "clear", int(verdict.low_since[n, k]), each[n])
+                self._finding(frame, int(rows[n]), int(k), "clear", int(verdict.low_since[n, k]), each[n])
             )
         for n, k in zip(*np.nonzero(verdict.raising), strict=True):
-            alarm.open_mode(state, int(n), int(k))
-            since = int(state["onset"][n, k]) or int(frame.ts[n])
-            findings.append(self._finding(frame, int(n), int(k), "raise", since, each[n]))
-        return Outcome(findings)
+            alarm.open_mode(rare, int(n), int(k))
+            since = int(rare["onset"][n, k]) or int(frame.ts[rows[n]])
+            findings.append(self._finding(frame, int(rows[n]), int(k), "raise", since, each[n]))
+        alarm.keep(state, rows, rare)
+        return findings
 
     def reset(self, state: Rows, at: int, modes: list[int]) -> None:
         """See `Detector`."""

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, ClassVar
 
 from analytics.block import Event
-from analytics.definitions import Bools, Definition
-from analytics.features import Frame
+from analytics.definitions import Definition, Floats
+from analytics.frame import Frame, Frozen
 from analytics.state import Field, Rows
 
 
@@ -65,22 +65,24 @@ class Finding:
 
 @dataclass(frozen=True)
 class Outcome:
-    """`freeze` [n, metric]: values that the baselines must not learn; None for none."""
+    """`freeze`: values that the baselines must not learn; None for none."""
 
     findings: list[Finding] = field(default_factory=list)
-    freeze: Bools | None = None
+    freeze: Frozen | None = None
 
 
 class Detector:
     """Decides for all devices of one type. A module in this folder with one subclass is a detector.
 
     What it remembers of a device is in the state fields it declares, and nowhere else; row r of `state` belongs to
-    row r of a frame. A field `open` over the axis `mode` must hold 1 where the detector has raised the mode.
+    row r of a frame. A rare field `open` over the axis `mode` must hold 1 where the detector has raised the mode.
     A device's outcome depends on that device's rows alone, and `step` does not change the frame.
     """
 
     rule: ClassVar[str]
     version: ClassVar[int]
+    on: ClassVar[bool] = True
+    """Whether it runs unless the rules say otherwise; of a detector that is off, a table `[rule]` switches it on."""
     Tuning: ClassVar[type[Any]]
     """A frozen dataclass of the detector's limits, each with a default; a TOML table `[rule]` changes them."""
     fields: Sequence[Field]
@@ -96,6 +98,14 @@ class Detector:
     def event(self, event: Event, state: Rows, at: int) -> list[Finding]:
         """Take one fault event of the device at a position of `state`."""
         return []
+
+    def learn_fleet(
+        self, field: Callable[[str], Floats], known: Mapping[str, Any] | None
+    ) -> dict[str, Any] | None:
+        """Once a day of event time: what the detector learns of all devices of the type, JSON; frames that come later
+        have it in `frame.fleet.rules[rule]`. `field` gives a field that is not rare of all devices: [device, *axes];
+        `known` is what it gave last."""
+        return None
 
     def reset(self, state: Rows, at: int, modes: list[int]) -> None:
         """The component of these modes was repaired: forget what was seen of them, and close them."""

@@ -13,10 +13,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from analytics.definitions import Bools, Definition, Floats, related
+from analytics.definitions import Bools, Definition, Floats, Ints, product, related
 from analytics.detectors import alarm
 from analytics.detectors.protocol import Detector, Driver, Finding, Outcome
-from analytics.features import SIGMA, Frame
+from analytics.features import SIGMA
+from analytics.frame import Frame
 from analytics.state import Field, Rows
 
 
@@ -43,7 +44,7 @@ class Tuning:
 
 @dataclass(frozen=True)
 class _Evidence:
-    """[n, mode, metric]: level and cumulative sum in the direction that tells of the mode."""
+    """[k, mode, metric]: level and cumulative sum in the direction that tells of the mode."""
 
     level: Floats
     sums: Floats
@@ -60,9 +61,11 @@ class Shift(Detector):
         Field("spread", ("metric",), start=0.7 / SIGMA),
         Field("up", ("metric",)),
         Field("down", ("metric",)),
-        Field("seen", ("metric",)),
+        Field("unseen", start=1.0),  # 1 while there is a metric that was never judged
+        Field("norm", ("mode",), start=1e-9),  # of the matched filter, from the metrics that were
         Field("mode_spread", ("mode",), start=1.0 / SIGMA),
         *alarm.FIELDS,
+        Field("seen", ("metric",), rare=True),
     )
 
     def __init__(self, definition: Definition, tuning: Any = None) -> None:
@@ -75,6 +78,11 @@ class Shift(Detector):
         self._symptom = self._weight > 0
         self._both = self._symptom & (self._sign == 0)
         self._table, self._symptom_of = self._symptom.astype(float), self._symptom.T.astype(float)
+        self._share = (self._table / np.maximum(self._table.sum(axis=1, keepdims=True), 1.0)).T
+        # [metric, mode]: what each quantity of a metric adds to the matched filter of a mode
+        self._level_of, self._square_of = (self._weight * self._sign).T, (self._weight**2).T
+        self._up_of, self._down_of = (self._weight * (self._sign > 0)).T, (self._weight * (self._sign < 0)).T
+        self._both_of = (self._weight * self._both).T if self._both.any() else None
         shared = self._symptom[:, None, :] & self._symptom[None, :, :]
         self._rivals = shared.any(axis=2) & ~np.eye(len(definition.modes), dtype=bool)
         # [mode, rival, metric]: what speaks for the mode and not for the rival
@@ -82,21 +90,30 @@ class Shift(Detector):
 
     def step(self, frame: Frame, state: Rows) -> Outcome:
         """See `Detector`. What was not judged changes nothing; a repeated value lets the level fade."""
-        judged = ~np.isnan(frame.z)
-        span = np.where(judged | ~frame.moved, frame.hours, 0.0)
-        if not judged.any() and not span.any():
-            return Outcome(freeze=alarm.frozen(state, self._table))
-        level = self._level(frame, judged, span, state)
-        evidence = self._evidence(level, state)
-        filtered, score = self._score(evidence, state)
-        live = related(judged, self._symptom_of)
-        hours = np.where(live, (frame.hours[:, None, :] * self._symptom).max(axis=2), 0.0)
-        verdict = alarm.judge(state, frame.ts, live, hours, score, self._rules)
-        findings = self._clears(frame, verdict)
-        for n in np.flatnonzero(verdict.raising.any(axis=1)):
-            findings += self._raise(frame, int(n), verdict, evidence, state)
-        self._learn(frame, judged, filtered, live, hours, state)
-        return Outcome(findings, alarm.frozen(state, self._table))
+        level = self._level(frame, state)
+        filtered, score = self._score(level, state)
+        at = alarm.busy(state, score >= self.tuning.suspect)
+        if not len(at):
+            self._learn(frame, filtered, (), state)
+            return Outcome()
+        rare = state.rare(at)
+        live = related(frame.judged[at], self._symptom_of)
+        hours = np.where(live, (frame.hours[at][:, None, :] * self._symptom).max(axis=2), 0.0)
+        verdict = alarm.judge(rare, frame.ts[at], live, hours, score[at], self._rules)
+        findings = [
+            self._finding(
+                frame, int(at[n]), int(k), "clear", int(verdict.low_since[n, k]), verdict.score[n, k]
+            )
+            for n, k in zip(*np.nonzero(verdict.clearing), strict=True)
+        ]
+        if verdict.raising.any():
+            evidence = self._evidence(level[at], state["up"][at], state["down"][at])
+            for n in np.flatnonzero(verdict.raising.any(axis=1)).tolist():
+                findings += self._raise(frame, n, int(at[n]), verdict, evidence, rare, state)
+        frozen = alarm.frozen(rare, at, self._table)
+        self._learn(frame, filtered, (at, frozen[1], (rare["onset"] > 0) | (rare["open"] > 0)), state)
+        alarm.keep(state, at, rare)
+        return Outcome(findings, frozen)
 
     def reset(self, state: Rows, at: int, modes: list[int]) -> None:
         """See `Detector`."""
@@ -105,22 +122,70 @@ class Shift(Detector):
             state[name][at, metrics] = 0.0
         alarm.close(state, at, modes, self.tuning.refractory)
 
-    def _level(self, frame: Frame, judged: Bools, hours: Floats, state: Rows) -> Floats:
+    def _level(self, frame: Frame, state: Rows) -> Floats:
         """[n, metric] smoothed z in units of its own spread; moves the cumulative sums."""
-        tuning = self.tuning
-        z = np.where(judged, np.clip(frame.z, -tuning.clip, tuning.clip), 0.0)
-        fast = state["fast"]
-        fast -= np.expm1(-hours / tuning.mean_hours) * (z - fast)
-        level = fast / np.maximum(SIGMA * state["spread"], tuning.spread_floor)
-        np.clip(level, -3 * tuning.limit, 3 * tuning.limit, out=level)
-        step, most = hours / tuning.sum_hours, 2 * tuning.sum_limit
-        state["up"][:] = np.clip(state["up"] + (level - tuning.allowance) * step, 0.0, most)
-        state["down"][:] = np.clip(state["down"] - (level + tuning.allowance) * step, 0.0, most)
-        np.maximum(state["seen"], judged, out=state["seen"])
+        tuning, fast = self.tuning, state["fast"]
+        hours = frame.hours if frame.waiting is None else frame.hours * ~frame.waiting
+        z = np.minimum(frame.z, tuning.clip)
+        np.maximum(z, -tuning.clip, out=z)
+        z -= fast
+        z *= _approach(hours, tuning.mean_hours)
+        fast += z
+        spread = SIGMA * state["spread"]
+        np.maximum(spread, tuning.spread_floor, out=spread)
+        level: Floats = fast / spread
+        step, most = hours * (1.0 / tuning.sum_hours), 2 * tuning.sum_limit
+        for name, excess in (("up", level - tuning.allowance), ("down", -level - tuning.allowance)):
+            sums = state[name]
+            excess *= step
+            sums += excess
+            np.maximum(sums, 0.0, out=sums)
+            np.minimum(sums, most, out=sums)
+        if state["unseen"].any():
+            self._see(frame, np.flatnonzero(state["unseen"]), state)
         return level
 
-    def _evidence(self, level: Floats, state: Rows) -> _Evidence:
-        up, down = state["up"][:, None, :], state["down"][:, None, :]
+    def _see(self, frame: Frame, at: Ints, state: Rows) -> None:
+        """Take note of the metrics that are judged for the first time."""
+        rare, judged = state.rare(at), frame.judged[at]
+        new = (judged > rare["seen"]).any(axis=1)
+        if new.any():
+            seen = np.maximum(rare["seen"], judged)
+            state.put_rare(at, rare | {"seen": seen})
+            state["unseen"][at] = ~seen.all(axis=1)
+            state["norm"][at] = np.maximum(np.sqrt(product(seen, self._square_of)), 1e-9)
+
+    def _score(self, level: Floats, state: Rows) -> tuple[Floats, Floats]:
+        """[n, mode] the matched filter, and the score: 1 is the limit."""
+        tuning, norm = self.tuning, state["norm"]
+        filtered = product(level, self._level_of)
+        total = product(state["up"], self._up_of) + product(state["down"], self._down_of)
+        if self._both_of is not None:
+            filtered += product(np.abs(level) - tuning.both_mean * (level != 0), self._both_of)
+            total += product(np.maximum(state["up"], state["down"]), self._both_of)
+        filtered /= norm
+        total /= tuning.sum_limit * norm
+        spread = np.maximum(SIGMA * state["mode_spread"], 1.0)
+        spread *= tuning.limit
+        return filtered, np.maximum(filtered / spread, total, out=total)
+
+    def _learn(
+        self, frame: Frame, filtered: Floats, frozen: tuple[Ints, Bools, Bools] | tuple[()], state: Rows
+    ) -> None:
+        """Spreads follow their streams while nothing is suspected: `frozen` has positions, metrics and modes."""
+        weight = frame.hours * frame.judged
+        weight *= 1.0 / max(24.0 * self.tuning.spread_days, 6.0)
+        of_mode = product(weight, self._share)
+        if frozen:
+            at, metrics, modes = frozen
+            weight[at] *= ~metrics
+            of_mode[at] *= ~modes
+        spread, mode_spread = state["spread"], state["mode_spread"]
+        spread += weight * (np.abs(state["fast"]) - spread)
+        mode_spread += of_mode * (np.abs(filtered) - mode_spread)
+
+    def _evidence(self, level: Floats, up: Floats, down: Floats) -> _Evidence:
+        up, down = up[:, None, :], down[:, None, :]
         directed = level[:, None, :] * self._sign
         sums = np.where(self._sign > 0, up, np.where(self._sign < 0, down, 0.0))
         if self._both.any():
@@ -128,52 +193,32 @@ class Shift(Detector):
             sums = np.where(self._both, np.maximum(up, down), sums)
         return _Evidence(directed, sums)
 
-    def _score(self, evidence: _Evidence, state: Rows) -> tuple[Floats, Floats]:
-        """[n, mode] the matched filter, and the score: 1 is the limit."""
-        tuning, weight = self.tuning, self._weight
-        seen = state["seen"][:, None, :]
-        norm = np.maximum(np.sqrt((weight**2 * seen).sum(axis=2)), 1e-9)
-        filtered = (evidence.level * weight * seen).sum(axis=2) / norm
-        total = (evidence.sums * weight * seen).sum(axis=2) / norm
-        spread = np.maximum(SIGMA * state["mode_spread"], 1.0)
-        return filtered, np.maximum(filtered / spread / tuning.limit, total / tuning.sum_limit)
-
-    def _learn(
-        self, frame: Frame, judged: Bools, filtered: Floats, live: Bools, hours: Floats, state: Rows
-    ) -> None:
-        """Spreads follow their streams while nothing is suspected."""
-        days = 24.0 * self.tuning.spread_days
-        calm = judged & ~alarm.frozen(state, self._table)
-        pace = np.where(calm, -np.expm1(-frame.hours / days), 0.0)
-        state["spread"] += pace * (np.abs(state["fast"]) - state["spread"])
-        calm = live & (state["onset"] == 0) & (state["open"] == 0)
-        pace = np.where(calm, -np.expm1(-hours / days), 0.0)
-        state["mode_spread"] += pace * (np.abs(filtered) - state["mode_spread"])
-
-    def _clears(self, frame: Frame, verdict: alarm.Verdict) -> list[Finding]:
-        return [
-            self._finding(frame, int(n), int(k), "clear", int(verdict.low_since[n, k]), verdict, ())
-            for n, k in zip(*np.nonzero(verdict.clearing), strict=True)
-        ]
-
     def _raise(
-        self, frame: Frame, n: int, verdict: alarm.Verdict, evidence: _Evidence, state: Rows
+        self,
+        frame: Frame,
+        n: int,
+        at: int,
+        verdict: alarm.Verdict,
+        evidence: _Evidence,
+        rare: alarm.Rare,
+        state: Rows,
     ) -> list[Finding]:
         """The best explaining modes first; a mode that shares a metric with a better one, or with one that is
-        already open, must pass the limit by the metrics it does not share."""
+        already open, must pass the limit by the metrics it does not share. `n` is the device's row in what was
+        worked out for some devices, `at` its row in the frame."""
         found, score = [], verdict.score[n]
         for k in sorted(np.flatnonzero(verdict.raising[n]).tolist(), key=lambda k: (-score[k], k)):
-            if self._explained(n, k, score, evidence, state):
+            if self._explained(n, k, score, evidence, rare["open"][n]):
                 continue
-            alarm.open_mode(state, n, k)
-            drivers = self._drivers(frame, n, k, evidence, state)
-            since = int(state["onset"][n, k]) or int(frame.ts[n])
-            found.append(self._finding(frame, n, k, "raise", since, verdict, drivers))
+            alarm.open_mode(rare, n, k)
+            since = int(rare["onset"][n, k]) or int(frame.ts[at])
+            drivers = self._drivers(frame, at, k, evidence.level[n, k], evidence.sums[n, k], state)
+            found.append(self._finding(frame, at, k, "raise", since, score[k], drivers))
         return found
 
-    def _explained(self, n: int, k: int, score: Floats, evidence: _Evidence, state: Rows) -> bool:
+    def _explained(self, n: int, k: int, score: Floats, evidence: _Evidence, is_open: Floats) -> bool:
         tuning = self.tuning
-        stronger = (state["open"][n] > 0) | (score > max(score[k], 1.0))
+        stronger = (is_open > 0) | (score > max(score[k], 1.0))
         for rival in np.flatnonzero(self._rivals[k] & stronger):
             weight = self._alone[k, rival]
             norm = float(np.sqrt((weight**2).sum()))
@@ -185,42 +230,53 @@ class Shift(Detector):
                 return True
         return False
 
-    def _drivers(self, frame: Frame, n: int, k: int, evidence: _Evidence, state: Rows) -> tuple[Driver, ...]:
-        tuning, level = self.tuning, state["fast"][n]
-        share = self._weight[k] * np.maximum(
-            evidence.level[n, k] / tuning.limit, evidence.sums[n, k] / tuning.sum_limit
+    def _drivers(
+        self, frame: Frame, at: int, k: int, directed: Floats, sums: Floats, state: Rows
+    ) -> tuple[Driver, ...]:
+        tuning, level = self.tuning, state["fast"][at]
+        share = self._weight[k] * np.maximum(directed / tuning.limit, sums / tuning.sum_limit)
+        spread = (
+            np.maximum(SIGMA * state["spread"][at], tuning.spread_floor) * tuning.limit * frame.spread[at]
         )
-        spread = np.maximum(SIGMA * state["spread"][n], tuning.spread_floor) * tuning.limit * frame.spread[n]
         drivers = []
         for m in np.argsort(-share, kind="stable"):
             if share[m] <= 0:
                 break
-            metric, value, expected = (
-                self.definition.metrics[m],
-                frame.values[n, m],
-                float(frame.expected[n, m]),
-            )
+            metric, expected = self.definition.metrics[m], float(frame.expected[at, m])
+            value = float(frame.values[at, m]) if frame.good[at, m] else None
+            limit = expected + float(np.copysign(spread[m], level[m]))
             drivers.append(
                 Driver(
-                    metric.name, None if np.isnan(value) else float(value), expected,
-                    expected + float(np.copysign(spread[m], level[m])), metric.unit,
-                    float(level[m]), int(frame.regime[n]),
+                    metric.name, value, expected, limit, metric.unit, float(level[m]), int(frame.regime[at])
                 )
-            )  # fmt: skip
+            )
         return tuple(drivers)
 
     def _finding(
         self,
         frame: Frame,
-        n: int,
+        at: int,
         k: int,
         kind: str,
         since: int,
-        verdict: alarm.Verdict,
-        drivers: tuple[Driver, ...],
+        score: float,
+        drivers: tuple[Driver, ...] = (),
     ) -> Finding:
         mode = self.definition.modes[k]
         return Finding(
-            n, int(frame.ts[n]), since, kind, self.rule, self.version, mode.code, mode.priority,
-            float(verdict.score[n, k]), int(frame.batch[n]), drivers,
+            at, int(frame.ts[at]), since, kind, self.rule, self.version, mode.code, mode.priority,
+            float(score), int(frame.batch[at]), drivers,
         )  # fmt: skip
+
+
+def _approach(hours: Floats, mean_hours: float) -> Floats:
+    """1 - exp(-hours / mean_hours) to within 2 % up to 1.5 mean hours, by a series instead of an exponential,
+    which costs three times as much and differs in its last digits between machines."""
+    x = hours * (1.0 / mean_hours)
+    series = x * (1.0 / 3.0)
+    series += 1.0
+    series *= x
+    series *= 0.5
+    series += 1.0
+    series *= x
+    return series / (1.0 + series)

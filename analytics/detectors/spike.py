@@ -13,7 +13,7 @@ import numpy as np
 from analytics.definitions import Definition, Floats, related
 from analytics.detectors import alarm
 from analytics.detectors.protocol import Detector, Driver, Finding, Outcome
-from analytics.features import Frame
+from analytics.frame import Frame
 from analytics.state import Field, Rows
 
 
@@ -35,7 +35,7 @@ class Spike(Detector):
     rule: ClassVar[str] = "spike"
     version: ClassVar[int] = 1
     Tuning = Tuning
-    fields = (Field("hits", ("mode",)), *alarm.FIELDS)
+    fields = (Field("hits", ("mode",), rare=True), *alarm.FIELDS)
 
     def __init__(self, definition: Definition, tuning: Any = None) -> None:
         super().__init__(definition, tuning)
@@ -51,32 +51,37 @@ class Spike(Detector):
 
     def step(self, frame: Frame, state: Rows) -> Outcome:
         """See `Detector`."""
-        judged = ~np.isnan(frame.z)
-        if not judged.any():
-            return Outcome(freeze=alarm.frozen(state, self._table))
-        z = np.where(judged, frame.z, 0.0)[:, None, :]
+        beyond = np.abs(frame.z) >= self.tuning.z
+        at = alarm.busy(state, beyond)
+        if not len(at):
+            return Outcome()
+        rare, judged, z = state.rare(at), frame.judged[at], frame.z[at][:, None, :]
         directed = np.where(self._both, np.abs(z), z * self._sign)
         live = related(judged, self._symptom_of)
-        hits = state["hits"].astype(np.int64)
+        hits = rare["hits"].astype(np.int64)
         hits = (2 * hits + (directed >= self.tuning.z).any(axis=2)) & ((1 << self.tuning.window) - 1)
-        np.copyto(state["hits"], hits, where=live)
+        np.copyto(rare["hits"], hits, where=live)
         score = np.bitwise_count(hits) / self.tuning.least
-        hours = np.where(live, (frame.hours[:, None, :] * self._symptom).max(axis=2), 0.0)
-        verdict = alarm.judge(state, frame.ts, live, hours, score, self._rules)
+        hours = np.where(live, (frame.hours[at][:, None, :] * self._symptom).max(axis=2), 0.0)
+        verdict = alarm.judge(rare, frame.ts[at], live, hours, score, self._rules)
         findings = [
-            self._finding(frame, int(n), int(k), "clear", int(verdict.low_since[n, k]), verdict, ())
+            self._finding(
+                frame, int(at[n]), int(k), "clear", int(verdict.low_since[n, k]), verdict.score[n, k]
+            )
             for n, k in zip(*np.nonzero(verdict.clearing), strict=True)
         ]
         for n, k in zip(*np.nonzero(verdict.raising), strict=True):
-            alarm.open_mode(state, int(n), int(k))
-            since = int(state["onset"][n, k]) or int(frame.ts[n])
-            drivers = self._drivers(frame, int(n), directed[n, k])
-            findings.append(self._finding(frame, int(n), int(k), "raise", since, verdict, drivers))
-        return Outcome(findings, alarm.frozen(state, self._table))
+            alarm.open_mode(rare, int(n), int(k))
+            since = int(rare["onset"][n, k]) or int(frame.ts[at[n]])
+            drivers = self._drivers(frame, int(at[n]), directed[n, k])
+            findings.append(
+                self._finding(frame, int(at[n]), int(k), "raise", since, verdict.score[n, k], drivers)
+            )
+        alarm.keep(state, at, rare)
+        return Outcome(findings, alarm.frozen(rare, at, self._table))
 
     def reset(self, state: Rows, at: int, modes: list[int]) -> None:
         """See `Detector`."""
-        state["hits"][at, modes] = 0.0
         alarm.close(state, at, modes, self.tuning.refractory)
 
     def _drivers(self, frame: Frame, n: int, directed: Floats) -> tuple[Driver, ...]:
@@ -101,11 +106,11 @@ class Spike(Detector):
         k: int,
         kind: str,
         since: int,
-        verdict: alarm.Verdict,
-        drivers: tuple[Driver, ...],
+        score: float,
+        drivers: tuple[Driver, ...] = (),
     ) -> Finding:
         mode = self.definition.modes[k]
         return Finding(
             n, int(frame.ts[n]), since, kind, self.rule, self.version, mode.code, mode.priority,
-            float(verdict.score[n, k]), int(frame.batch[n]), drivers,
+            float(score), int(frame.batch[n]), drivers,
         )  # fmt: skip

@@ -63,18 +63,26 @@ def definition(*names: str) -> Definition:
 def test_a_state_saved_under_another_device_type_is_laid_out_anew_by_name() -> None:
     fields = {"a": (Field("x", ("metric",)), Field("y")), "b": (Field("z", ("regime", "metric"), start=7.0),)}
     old, new = State(definition("p", "q", "r"), fields), State(definition("r", "s", "p"), fields)
+    old.grow(1)
+    new.grow(1)
     work = old.gather(np.array([0]))
-    work["a"]["x"][0], work["a"]["y"][0], work["b"]["z"][0] = [1, 2, 3], 9, np.arange(9).reshape(3, 3)
+    work["a"]["x"][0], work["a"]["y"][0], work["b"].pages("z", 0)[:] = (
+        [1, 2, 3],
+        9,
+        np.arange(9).reshape(3, 3),
+    )
     old.scatter(np.array([0]), work)
-    new.load(0, old.dump(0), old.layout)
+    (saved,) = old.dump(np.array([0]))
+    new.load(0, saved, old.layout)
     found = new.gather(np.array([0]))
     assert found["a"]["x"][0].tolist() == [3, 0, 1]
     assert found["a"]["y"][0] == 9
-    assert found["b"]["z"][0].tolist() == [[2, 7, 0], [5, 7, 3], [8, 7, 6]]
+    assert found["b"].pages("z", 0).tolist() == [[2, 7, 0], [5, 7, 3], [8, 7, 6]]
 
 
 def test_a_state_of_the_wrong_length_is_refused() -> None:
     state = State(definition("p"), {"a": (Field("x", ("metric",)),)})
+    state.grow(1)
     with pytest.raises(Invalid, match="2 numbers"):
         state.load(0, np.zeros(2).tobytes())
     with pytest.raises(Invalid, match="2 numbers"):

@@ -1,0 +1,203 @@
+"""Metrics that are each within bounds but do not go together as they do on the other machines of the type.
+
+Principal components of the smoothed standardised residuals, learned from the whole fleet once a day: Hotelling's T²
+within the components that carry most of the variance, Q (squared prediction error) outside of them, each against
+its chi-square limit (Jackson and Mudholkar's moments for Q). What each metric contributes names the drivers and the
+failure mode; a change that fits no failure mode's symptoms raises nothing.
+
+Off by default: on the simulated fleet it found no planted fault that `shift` and `spike` had not found (see
+docs/detectors.md). A table `[joint]` in the rules switches it on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+from scipy import stats
+
+from analytics.definitions import Definition, Floats, Ints, product, related
+from analytics.detectors import alarm
+from analytics.detectors.protocol import Detector, Driver, Finding, Outcome
+from analytics.frame import Frame
+from analytics.state import Field, Rows
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """Limits of the joint rule; hours of event time."""
+
+    mean_hours: float = 6.0
+    clip: float = 8.0  # one row counts for at most so many z
+    variance: float = 0.85  # share of the variance that the retained components carry
+    tail: float = 1e-4  # chi-square tail of the limits …
+    limit: float = 2.5  # … which are so many times higher, since real residuals have heavier tails
+    least: float = 300.0  # rows of healthy devices that the components rest on before they are used
+    keep_days: float = 30.0  # the components forget within so many days
+    share: float = 0.6  # of the contributions that a failure mode's symptoms must explain
+    suspect: float = 0.6
+    clear: float = 0.5
+    hold_hours: float = 3.0
+    clear_hours: float = 12.0
+    refractory: float = 0.5
+    refractory_hours: float = 72.0
+
+
+@dataclass(frozen=True)
+class Components:
+    """What is normal together. `inside` and `outside` are [metric, metric]: T² and Q of x are x'Ax for each, already
+    divided by their limits."""
+
+    inside: Floats
+    outside: Floats
+
+    @classmethod
+    def of(cls, covariance: Floats, tuning: Tuning) -> Components:
+        """From the covariance of healthy residuals."""
+        values, vectors = np.linalg.eigh(covariance)
+        values, vectors = np.maximum(values[::-1], 1e-6), vectors[:, ::-1]
+        retained = int(np.searchsorted(np.cumsum(values) / values.sum(), tuning.variance)) + 1
+        retained = min(retained, len(values))
+        kept, rest = vectors[:, :retained], vectors[:, retained:]
+        inside = kept / values[:retained] @ kept.T
+        inside /= tuning.limit * float(stats.chi2.isf(tuning.tail, retained))
+        outside = np.zeros_like(inside)
+        if retained < len(values):
+            first, second = values[retained:].sum(), (values[retained:] ** 2).sum()
+            bound = second / first * float(stats.chi2.isf(tuning.tail, first**2 / second))
+            outside = rest @ rest.T / (tuning.limit * bound)
+        return cls(inside, outside)
+
+    def contributions(self, level: Floats) -> tuple[Floats, Floats]:
+        """[n] the score (1 is the limit) and [n, metric] what each metric adds to it."""
+        inside, outside = level * product(level, self.inside), level * product(level, self.outside)
+        t, q = inside.sum(axis=1), outside.sum(axis=1)
+        return np.maximum(t, q), np.where((t >= q)[:, None], inside, outside)
+
+
+class Joint(Detector):
+    """See the module."""
+
+    rule: ClassVar[str] = "joint"
+    version: ClassVar[int] = 1
+    on: ClassVar[bool] = False
+    Tuning = Tuning
+    fields = (Field("fast", ("metric",)), *alarm.FIELDS)
+
+    def __init__(self, definition: Definition, tuning: Any = None) -> None:
+        super().__init__(definition, tuning)
+        self.tuning: Tuning
+        t = self.tuning
+        self._rules = alarm.Hysteresis(
+            t.suspect, t.clear, t.hold_hours, t.clear_hours, t.refractory, t.refractory_hours
+        )
+        self._symptom, self._sign = definition.weight > 0, definition.sign
+        self._table = self._symptom.astype(float)
+        self._of: Mapping[str, Any] | None = None
+        self._components: Components | None = None
+
+    def learn_fleet(
+        self, field: Callable[[str], Floats], known: Mapping[str, Any] | None
+    ) -> dict[str, Any] | None:
+        """See `Detector`: the covariance of what healthy machines show at this moment, added to what is known."""
+        names, level = list(self.definition.axis("metric")), field("fast")
+        level = level[(level != 0).all(axis=1) & (field("busy") == 0)]
+        level = level[(np.abs(level) < 4).all(axis=1)]
+        weight, total = float(len(level)), level.T @ level
+        if known is not None and known["metrics"] == names:
+            keep = float(np.exp(-1.0 / self.tuning.keep_days))
+            weight += keep * known["weight"]
+            total = total + keep * known["weight"] * np.array(known["covariance"])
+        if weight == 0:
+            return None
+        return {"metrics": names, "weight": weight, "covariance": (total / weight).tolist()}
+
+    def step(self, frame: Frame, state: Rows) -> Outcome:
+        """See `Detector`."""
+        z = np.clip(frame.z, -self.tuning.clip, self.tuning.clip)
+        level = state["fast"]
+        level += frame.hours / (self.tuning.mean_hours + frame.hours) * (z - level)
+        self._use(frame.fleet.rules.get(self.rule))
+        if self._components is None:
+            return Outcome()
+        score, parts = self._components.contributions(level)
+        at = alarm.busy(state, (score >= self.tuning.suspect)[:, None])
+        if not len(at):
+            return Outcome()
+        rare, level, parts = state.rare(at), level[at], np.maximum(parts[at], 0.0)
+        fits = self._symptom & ((self._sign == 0) | (self._sign * level[:, None, :] > 0))
+        share = (parts[:, None, :] * fits).sum(axis=2) / np.maximum(parts.sum(axis=1, keepdims=True), 1e-12)
+        best = share.argmax(axis=1)[:, None] == np.arange(share.shape[1])
+        explained = np.minimum(share / self.tuning.share, 1.0)
+        scores = score[at][:, None] * np.where(best | (rare["open"] > 0), explained, 0.0)
+        live = related(frame.judged[at], self._table.T)
+        hours = np.where(live, (frame.hours[at][:, None, :] * self._symptom).max(axis=2), 0.0)
+        verdict = alarm.judge(rare, frame.ts[at], live, hours, scores, self._rules)
+        findings = [
+            self._finding(
+                frame, int(at[n]), int(k), "clear", int(verdict.low_since[n, k]), verdict.score[n, k]
+            )
+            for n, k in zip(*np.nonzero(verdict.clearing), strict=True)
+        ]
+        for n, k in zip(*np.nonzero(verdict.raising), strict=True):
+            alarm.open_mode(rare, int(n), int(k))
+            since = int(rare["onset"][n, k]) or int(frame.ts[at[n]])
+            drivers = self._drivers(frame, int(at[n]), level[n], parts[n])
+            findings.append(
+                self._finding(frame, int(at[n]), int(k), "raise", since, verdict.score[n, k], drivers)
+            )
+        alarm.keep(state, at, rare)
+        return Outcome(findings, alarm.frozen(rare, at, self._table))
+
+    def reset(self, state: Rows, at: int, modes: list[int]) -> None:
+        """See `Detector`."""
+        state["fast"][at, self._symptom[modes].any(axis=0)] = 0.0
+        alarm.close(state, at, modes, self.tuning.refractory)
+
+    def _use(self, known: Mapping[str, Any] | None) -> None:
+        """The components of what the fleet knows; worked out once."""
+        if known is self._of:
+            return
+        self._of, self._components = known, None
+        fits = known is not None and known["metrics"] == list(self.definition.axis("metric"))
+        if known is not None and fits and known["weight"] >= self.tuning.least:
+            self._components = Components.of(np.array(known["covariance"]), self.tuning)
+
+    def _drivers(self, frame: Frame, at: int, level: Floats, parts: Floats) -> tuple[Driver, ...]:
+        """The metrics that make up nine tenths of the score; the limit is where each alone would make it one."""
+        drivers, told = [], 0.0
+        order: Ints = np.argsort(-parts, kind="stable")
+        for m in order.tolist():
+            if parts[m] <= 0 or told >= 0.9 * parts.sum():
+                break
+            told += float(parts[m])
+            metric, expected = self.definition.metrics[m], float(frame.expected[at, m])
+            reach = (
+                abs(float(level[m])) / np.sqrt(max(float(parts.sum()), 1e-12)) * float(frame.spread[at, m])
+            )
+            limit = expected + float(np.copysign(reach, level[m]))
+            value = float(frame.values[at, m]) if frame.good[at, m] else None
+            drivers.append(
+                Driver(
+                    metric.name, value, expected, limit, metric.unit, float(level[m]), int(frame.regime[at])
+                )
+            )
+        return tuple(drivers)
+
+    def _finding(
+        self,
+        frame: Frame,
+        at: int,
+        k: int,
+        kind: str,
+        since: int,
+        score: float,
+        drivers: tuple[Driver, ...] = (),
+    ) -> Finding:
+        mode = self.definition.modes[k]
+        return Finding(
+            at, int(frame.ts[at]), since, kind, self.rule, self.version, mode.code, mode.priority,
+            float(score), int(frame.batch[at]), drivers,
+        )  # fmt: skip

@@ -1,0 +1,163 @@
+"""What a row costs on the streaming engine, all triggers on, against river's models in the same run.
+
+    python -m benchmarks.detect [--quick]
+
+Rows of eight metrics in micro-batches of 1,000, each of a random choice of the devices, as they arrive from a live
+fleet; the machines change their regime, lose single readings and have been running for long enough that every
+baseline is warm. One process, one core. JSON lines, µs per row and bytes per device.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Callable
+from itertools import cycle, islice
+from typing import Any
+
+import numpy as np
+
+from analytics.block import Block
+from analytics.definitions import HOUR, Code, Definition, Floats, Ints, Limit, Metric, Mode, Symptom
+from analytics.engine import Engine
+
+BATCH = 1000
+METRICS = 8
+NAMES = tuple(f"metric_{at}" for at in range(METRICS))
+MODES = tuple(f"mode_{at}" for at in range(4))
+EIGHT = Definition(
+    "eight",
+    tuple(Metric(name, "1", -1000, 1000) for name in NAMES),
+    tuple(Mode(mode, f"part_{mode}", 2) for mode in MODES),
+    tuple(
+        Symptom(MODES[at % 4], name, ("up", "down")[at // 4], 1.0 - 0.1 * (at // 4))
+        for at, name in enumerate(NAMES)
+    ),
+    (Code("E1", 2, "mode_0"),),
+    (Limit("metric_0", "high", 900.0, "mode_0", 1, 10.0, 5.0),),
+)
+BEGIN = 1_780_272_000_000_000
+EVERY = HOUR // 60  # between two rows of a device in the part that is timed
+
+
+class Machines:
+    """So many healthy machines and their next rows."""
+
+    def __init__(self, devices: int, seed: int = 1) -> None:
+        self._rng = np.random.default_rng(seed)
+        self._level = self._rng.uniform(20, 200, (devices, METRICS))
+        self._ts = np.full(devices, BEGIN) + self._rng.integers(0, HOUR, devices)
+
+    def __len__(self) -> int:
+        return len(self._ts)
+
+    def rows(self, which: Ints, step: int) -> Block:
+        """The next row of some devices, so long after their last."""
+        self._ts[which] += step
+        ts, n = self._ts[which], len(which)
+        state = np.where((ts // (6 * HOUR) + which) % 3 == 0, 2.0, 3.0)
+        values: Floats = self._level[which] * np.where(state == 2, 0.8, 1.0)[:, None]
+        values += 0.01 * values * self._rng.standard_normal(values.shape)
+        values[self._rng.random(values.shape) < 0.004] = np.nan
+        zero = np.zeros(n, np.int64)
+        return Block(zero, which, ts, np.arange(n), zero, values, state)
+
+    def some(self) -> Ints:
+        """A batch's devices: each once."""
+        return self._rng.permutation(len(self))[:BATCH]
+
+
+def warm(devices: int) -> tuple[Engine, Machines]:
+    """An engine that has seen eight days of hourly rows of every machine."""
+    engine, machines = Engine(EIGHT), Machines(devices)
+    everybody = np.arange(devices)
+    for _ in range(8 * 24):
+        engine.step(machines.rows(everybody, HOUR))
+    engine.refresh_fleet()
+    return engine, machines
+
+
+def us_per_row(devices: int, batches: int) -> tuple[float, int]:
+    """CPU time of a row, and findings. The blocks are made beforehand, in slices that memory can hold."""
+    engine, machines = warm(devices)
+    spent, found = 0.0, 0
+    for _ in range(batches // 20):
+        blocks = [machines.rows(machines.some(), EVERY) for _ in range(20)]
+        before = time.process_time()
+        for block in blocks:
+            found += len(engine.step(block).findings)
+        spent += time.process_time() - before
+    return spent / (batches // 20 * 20 * BATCH) * 1e6, found
+
+
+def bytes_per_device() -> int:
+    """Length of a saved state."""
+    engine, machines = Engine(EIGHT), Machines(1)
+    engine.step(machines.rows(np.array([0]), HOUR))
+    return len(engine.dump(0))
+
+
+def timed(step: Callable[[dict[str, float]], None], rows: list[dict[str, float]], count: int) -> float:
+    """µs of CPU time per row."""
+    before = time.process_time()
+    for row in islice(cycle(rows), count):
+        step(row)
+    return (time.process_time() - before) / count * 1e6
+
+
+def river_costs(count: int) -> dict[str, float]:
+    """µs per row of river's models for one device: adaptive mean, variance and Page-Hinkley for each metric; a
+    forest of ten half-space trees of height eight."""
+    from river import anomaly, drift, stats
+
+    rows = [dict(zip(NAMES, row, strict=True)) for row in np.random.default_rng(2).random((1000, METRICS))]
+    models = {name: (stats.EWMean(0.05), stats.EWVar(0.05), drift.PageHinkley()) for name in NAMES}
+
+    def watch(row: dict[str, float]) -> None:
+        for name, value in row.items():
+            mean, variance, page_hinkley = models[name]
+            mean.update(value)
+            variance.update(value)
+            page_hinkley.update(value)
+
+    trees = anomaly.HalfSpaceTrees(n_trees=10, height=8, window_size=250, seed=1)
+
+    def isolate(row: dict[str, float]) -> None:
+        trees.score_one(row)
+        trees.learn_one(row)
+
+    isolate(rows[0])  # the trees are grown at the first row
+    return {"ew_page_hinkley": timed(watch, rows, count), "half_space_trees": timed(isolate, rows, count)}
+
+
+def line(name: str, value: float, **context: Any) -> None:
+    """One figure as a JSON line."""
+    print(json.dumps({"name": name, "value": value, "context": context}), flush=True)
+
+
+def main() -> None:
+    """See the module."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="fewer batches, no fleet of 100,000 devices")
+    quick = parser.parse_args().quick
+    costs = {}
+    for devices in (1_000, 20_000) if quick else (1_000, 20_000, 100_000):
+        costs[devices], found = us_per_row(devices, 100 if quick else 300)
+        line(
+            f"detect.us_per_row.{devices}", round(costs[devices], 3), unit="us",
+            metrics=METRICS, batch=BATCH, findings=found,
+        )  # fmt: skip
+    line("detect.bytes_per_device", bytes_per_device(), unit="bytes", metrics=METRICS, modes=len(MODES))
+    river = river_costs(5_000 if quick else 20_000)
+    total = sum(river.values())
+    line(
+        "detect.river_us_per_row", round(total, 2), unit="us",
+        **{name: round(cost, 2) for name, cost in river.items()},
+        ratio=round(total / costs[20_000], 1),
+        ratio_ew_page_hinkley=round(river["ew_page_hinkley"] / costs[20_000], 1),
+    )  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()
