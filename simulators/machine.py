@@ -200,6 +200,11 @@ def _spike(channel: Channel, seed: int, number: Ints, ts: Ints, read: Floats) ->
     return np.where(draw < SPIKE, np.round(absurd, channel.digits), np.round(read, channel.digits))
 
 
+def hours_shown(spec: ModelSpec, seed: int, number: int, ts: int) -> float:
+    """What the run-hours counter of a machine without faults shows at `ts` (microseconds)."""
+    return float(_counter(spec, seed, np.array([number]), np.array([ts]), ())[0])
+
+
 def _counter(spec: ModelSpec, seed: int, number: Ints, ts: Ints, faults: Sequence[Fault]) -> Floats:
     """[n] the run-hours counter: rolls on only while the machine runs, and wraps where its type says so."""
     span = spec.rolls_at or 30_000.0

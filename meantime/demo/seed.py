@@ -17,11 +17,15 @@ from meantime import device_types
 from meantime.demo import history, world
 from simulators import fleet
 from simulators.enrolment import enrol
+from simulators.faults import micros
 from simulators.fleet import Machine
+from simulators.machine import hours_shown
 
 STATE = "demo"
 LOCAL = ZoneInfo("Asia/Shanghai")
 START_HOUR = 8  # the live part begins on a working morning, when all shifts are ahead
+HOURS_A_DAY = 21.0  # what a machine runs on average
+WARRANTY, WARRANTY_HOURS = timedelta(days=3 * 365), 25_000  # whichever is first
 Say = Callable[[str], None]
 
 
@@ -78,17 +82,18 @@ def _begin(conn: Conn, settings: Settings) -> datetime:
 
 
 def _devices(conn: Conn, settings: Settings, machines: Sequence[Machine], end: datetime) -> None:
-    """Register every machine at the door and as a customer's asset; its warranty and age by the seed."""
+    """Register every machine at the door and as a customer's asset, as old as its counter says."""
     sites = [row[0] for row in conn.execute("select id from fsm.site order by id")]
     ids = enrol(conn, settings.simulation.seed, machines, end - timedelta(days=120))
     for machine in machines:
         rng = random.Random(f"{settings.simulation.seed}:asset:{machine.uid}")
-        installed = (end - timedelta(days=rng.randint(150, 1500))).date()
-        covered = installed + timedelta(days=730)
+        shown = hours_shown(machine.spec, settings.simulation.seed, machine.number, micros(end))
+        installed = (end - timedelta(days=30 + shown / HOURS_A_DAY)).date()
+        covered = installed + WARRANTY
         conn.execute(
             """insert into fsm.device (id, serial, site_id, installed_on, warranty_until, warranty_hours,
                                        criticality, qr_token)
                values (%s, %s, %s, %s, %s, %s, %s, %s)""",
-            (ids[machine.uid], machine.serial, rng.choice(sites), installed, covered, 18_000,
+            (ids[machine.uid], machine.serial, rng.choice(sites), installed, covered, WARRANTY_HOURS,
              rng.choice((1, 2, 2, 3, 3, 3, 4)), f"{rng.getrandbits(96):024x}"),
         )  # fmt: skip
