@@ -1,6 +1,6 @@
 """False orders on a healthy fleet, and what is found of planted faults, over a simulated year.
 
-    python -m benchmarks.healthy_fleet --seed S [--devices 1000] [--days 365] [--quick]
+    python -m benchmarks.healthy_fleet --seed S [--devices 1000] [--days 365] [--rules FILE.toml] [--quick]
 
 The machines of the simulators (regimes, seasons, drift, outages, lost rows, sensor glitches and hanging sensors),
 an hourly row each, go day by day through the streaming engine with its defaults and a fleet that is learned as in
@@ -31,6 +31,7 @@ from analytics.block import Block, Event, Reset
 from analytics.definitions import DAY, HOUR, Code, Definition, Metric, Mode, Symptom
 from analytics.detectors.protocol import Finding
 from analytics.engine import Engine
+from analytics.rules import Rules
 from simulators import readings
 from simulators.faults import CodeEvent, Fault, FaultBook, code_events, micros
 from simulators.fleet import Machine, fleet, plan_history
@@ -89,11 +90,11 @@ class Orders:
 class Fleet:
     """Machines and the engines that watch them."""
 
-    def __init__(self, seed: int, devices: int, faults: Sequence[Fault]) -> None:
+    def __init__(self, seed: int, devices: int, faults: Sequence[Fault], rules: Rules) -> None:
         self.seed, self.machines = seed, fleet(seed, devices)
         self.book, self.orders = FaultBook(faults), Orders()
         self.found: dict[tuple[int, str, int], int] = {}  # first alarm of a fault (number, mode, onset)
-        self.engines = {d.model: Engine(d) for d in map(definition, sorted(TYPES.glob("*.toml")))}
+        self.engines = {d.model: Engine(d, rules) for d in map(definition, sorted(TYPES.glob("*.toml")))}
         self._by_uid = {machine.uid: machine for machine in self.machines}
         self._resets: list[Reset] = []
         self._due: list[tuple[int, Fault]] = []
@@ -149,9 +150,9 @@ class Fleet:
         self._due = [(ts, fault) for ts, fault in self._due if ts > until]
 
 
-def run(seed: int, devices: int, days: int, faults: Sequence[Fault]) -> Fleet:
+def run(seed: int, devices: int, days: int, faults: Sequence[Fault], rules: Rules) -> Fleet:
     """A period of a fleet."""
-    its = Fleet(seed, devices, faults)
+    its = Fleet(seed, devices, faults, rules)
     for day in range(days):
         begin = micros(BEGIN + timedelta(days=day))
         its.day(begin, begin + DAY)
@@ -190,11 +191,13 @@ def main() -> None:
     parser.add_argument("--seed", type=int, required=True)
     parser.add_argument("--devices", type=int, default=1000)
     parser.add_argument("--days", type=int, default=365)
+    parser.add_argument("--rules", type=Path, help="changed tuning, as for a backtest")
     parser.add_argument("--quick", action="store_true", help="100 devices, 60 days")
     given = parser.parse_args()
     devices, days = (100, 60) if given.quick else (given.devices, given.days)
     began, years = time.process_time(), devices * days / 365
-    healthy = run(given.seed, devices, days, [])
+    rules = Rules.of(tomllib.loads(given.rules.read_text(encoding="utf-8")) if given.rules else None)
+    healthy = run(given.seed, devices, days, [], rules)
     opened = healthy.orders.opened
     size = {"seed": given.seed, "devices": devices, "days": days}
     line(
@@ -204,7 +207,7 @@ def main() -> None:
     )  # fmt: skip
     its = fleet(given.seed, devices)
     planted = plan_history(given.seed, its, BEGIN, BEGIN + timedelta(days=days))
-    found = score(run(given.seed, devices, days, planted))
+    found = score(run(given.seed, devices, days, planted, rules))
     line("healthy_fleet.recall", found["recall"], **size, faults=found["faults"], silent=found["silent"])
     leads = np.percentile(found["leads"], [10, 50, 90]) if found["leads"] else np.zeros(3)
     line("healthy_fleet.lead_h_p50", float(leads[1]), p10=round(leads[0], 1), p90=round(leads[2], 1))
