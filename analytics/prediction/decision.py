@@ -75,9 +75,7 @@ def muted(repairs: Log, device: Ints, ts: Ints, hours: float) -> Bools:
     return repairs.before(device, ts) > repairs.before(device, ts - round(hours * HOUR))
 
 
-def decide(
-    p: Floats, device: Ints, ts: Ints, repairs: Log, policy: Policy, component: str
-) -> list[Order]:
+def decide(p: Floats, device: Ints, ts: Ints, repairs: Log, policy: Policy, component: str) -> list[Order]:
     """Orders for one component, row by row as they would have been opened at the time.
 
     Args:

@@ -39,12 +39,19 @@ class Settings:
 
 @dataclass(frozen=True)
 class ComponentModel:
-    """A fitted model of one component; `names` are the features it was fitted on, in order."""
+    """A fitted model of one component.
+
+    Attributes:
+        names: the features it was fitted on, in order; typical: [feature] their medians far from a failure.
+        failures: how many it has learned from.
+    """
 
     component: str
     names: tuple[str, ...]
     classifier: Any
+    typical: Floats
     failures: int
+    settings: Settings
 
     def probability(self, table: Table) -> Floats:
         """[row] probability of failure within the horizon.
@@ -60,6 +67,18 @@ class ComponentModel:
         found: Floats = self.classifier.predict_proba(table.x)[:, 1]
         return found
 
+    def drivers(self, table: Table, row: int) -> list[tuple[str, float]]:
+        """What drove a row's probability: by how much it falls when all features of one subject (a metric, a code, a
+        component) are as usual; those that matter, the strongest first."""
+        subjects = list(dict.fromkeys(name.split(".")[0] for name in self.names))
+        changed = np.repeat(table.x[row : row + 1], len(subjects) + 1, axis=0)
+        for at, subject in enumerate(subjects):
+            mine = [name.split(".")[0] == subject for name in self.names]
+            changed[at, mine] = self.typical[mine]
+        p = self.classifier.predict_proba(changed)[:, 1]
+        falls = {subject: float(p[-1] - p[at]) for at, subject in enumerate(subjects)}
+        return sorted(((s, fall) for s, fall in falls.items() if fall > 0.01), key=lambda item: -item[1])
+
 
 def fails_within(failures: Log, table: Table, hours: float) -> Bools:
     """[row] whether the device fails strictly later, but within so many hours; `failures` of one component."""
@@ -68,7 +87,12 @@ def fails_within(failures: Log, table: Table, hours: float) -> Bools:
 
 
 def fit(
-    component: str, table: Table, failures: Log, repairs: Log, known_until: int, settings: Settings = Settings()
+    component: str,
+    table: Table,
+    failures: Log,
+    repairs: Log,
+    known_until: int,
+    settings: Settings = Settings(),
 ) -> ComponentModel:
     """Fit the model of one component.
 
@@ -110,4 +134,5 @@ def fit(
         cv=list(GroupKFold(folds).split(used.x, fails, used.device)),
     )
     classifier.fit(used.x, fails)
-    return ComponentModel(component, table.names, classifier, seen)
+    typical = np.nan_to_num(np.nanmedian(used.x[~fails], axis=0)).astype(np.float64)
+    return ComponentModel(component, table.names, classifier, typical, seen, settings)

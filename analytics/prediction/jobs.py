@@ -1,0 +1,136 @@
+"""The jobs of failure prediction in the analytics worker: score each step, learn anew when it is time.
+
+Learning takes minutes of computing, so it runs in a process of its own (`python -m analytics.prediction.jobs MODEL`),
+one at a time and at low priority; the worker only starts it and looks whether it has ended.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+from analytics.prediction import drift, failure, scoring, store, train
+from analytics.store import microseconds
+from kit import clock, logs, settings
+from kit.database import EPOCH, Conn, connect, url
+from kit.process import Job, die_with_parent
+
+log = logs.get(__name__)
+ROLE = "meantime_analytics"
+SCORE_SECONDS = 60.0
+LEARN_SECONDS = 600.0
+LEARN_AGAIN = timedelta(days=30)
+KEEP = timedelta(days=90)
+RETRY = timedelta(days=1)
+ENOUGH = round((failure.FEWEST_FAILURES + 1) / train.LEARNED_SHARE)  # failures of a component
+
+
+def jobs(dsn: str) -> list[Job]:
+    """What the analytics worker does about predictions."""
+    learner = Learner(dsn)
+    return [
+        Job("prediction.score", SCORE_SECONDS, score),
+        Job("prediction.learn", LEARN_SECONDS, learner.look),
+    ]
+
+
+def score(conn: Conn) -> None:
+    """Score every device type that has a model in force."""
+    now = clock.now(conn)
+    for model in models(conn):
+        with conn.transaction():
+            scoring.score(conn, model, now)
+    with conn.transaction():
+        store.drop_predictions(conn, KEEP)
+
+
+def models(conn: Conn) -> list[str]:
+    """Device types that have devices."""
+    return [model for (model,) in conn.execute("select distinct model from ingest.device order by 1")]
+
+
+class Learner:
+    """Starts a learning process when a device type is due and none is running."""
+
+    def __init__(self, dsn: str, start: Callable[[str, str], subprocess.Popen[bytes]] | None = None) -> None:
+        self._dsn = dsn
+        self._start = start or start_process
+        self._running: subprocess.Popen[bytes] | None = None
+        self._tried: dict[str, datetime] = {}
+
+    def look(self, conn: Conn) -> None:
+        """Start the next learning that is due."""
+        if self._running is not None:
+            if self._running.poll() is None:
+                return
+            if self._running.returncode:
+                log.error("learning failed", code=self._running.returncode)
+            self._running = None
+        now = clock.now(conn)
+        for model in models(conn):
+            # What could not be learned from today's history can't be an hour later either.
+            if now - self._tried.get(model, EPOCH) < RETRY:
+                continue
+            if reason := due(conn, model, now):
+                self._tried[model] = now
+                log.info("learning", model=model, reason=reason)
+                self._running = self._start(self._dsn, model)
+                return
+
+
+def due(conn: Conn, model: str, now: datetime) -> str | None:
+    """Why a device type is to be learned now, or None; never without enough failures to learn from."""
+    past = store.population(conn, model)
+    if past is None:
+        return None
+    devices, components = past
+    failures = store.failures(conn, model, now, devices, components)
+    if max(Counter(failures.kind.tolist()).values(), default=0) < ENOUGH:
+        return None
+    last = store.last_trained(conn, train.KIND, model)
+    if last is None:
+        return "never learned"
+    if now - last >= LEARN_AGAIN:
+        return "a month has passed"
+    if now - last < RETRY:
+        return None
+    position = {int(device): at for at, device in enumerate(devices)}
+    for component, version in store.in_force(conn, train.KIND, model).items():
+        said = [
+            (position[device], microseconds(ts), p)
+            for device, ts, p in store.predictions(conn, version.id, now)
+        ]
+        came = failures.only(components.index(component)) if component in components else failures.only(-1)
+        if drift.grown(drift.errors(said, came, failure.Settings().horizon_hours, microseconds(now))):
+            return f"the error for {component} has grown"
+    return None
+
+
+def start_process(dsn: str, model: str) -> subprocess.Popen[bytes]:
+    """Learn one device type in a process of its own."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "analytics.prediction.jobs", model, str(os.getpid())],
+        env=settings.environment(database_url=dsn) | {"OMP_NUM_THREADS": "1"},
+    )
+
+
+def main(model: str, parent: int | None) -> None:
+    """The learning process."""
+    if parent is not None:
+        die_with_parent(parent)
+    os.nice(10)
+    dsn = url(settings.load())
+    with connect(dsn, role=ROLE, application="analytics.learn", autocommit=True) as conn:
+        conn.execute("set idle_in_transaction_session_timeout = 0")
+        with conn.transaction():
+            found = train.train(conn, model, clock.now(conn))
+    for one in found:
+        log.info("learned", model=model, component=one.component, promoted=one.promoted, verdict=one.verdict)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else None)

@@ -1,0 +1,189 @@
+"""The present of a fleet through the models in force: predictions, and detections of rule `prediction`.
+
+One detection per episode: while one is open on a device and component, no other is raised. It is cleared by a repair
+of the component, or when its time has passed and nothing points to a failure any more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import numpy as np
+from psycopg.types.json import Jsonb
+
+from analytics import evidence
+from analytics.definitions import HOUR, Floats
+from analytics.prediction import decision, features, model_file, store
+from analytics.prediction.decision import Order, Policy
+from analytics.prediction.failure import ComponentModel
+from analytics.prediction.features import Table
+from analytics.prediction.history import History
+from analytics.store import microseconds, moment
+from kit import logs
+from kit.database import Conn
+from kit.errors import Invalid
+
+log = logs.get(__name__)
+KIND = "failure"
+RULE = "prediction"
+SHOWN = 5  # drivers in the evidence
+
+
+def score(conn: Conn, model: str, now: datetime, policy: Policy = Policy({})) -> int:
+    """Score the devices of a type at the last step that has ended; returns how many detections were written.
+
+    Does nothing where no model is in force or the step has been scored already.
+    """
+    versions = store.in_force(conn, KIND, model)
+    past = _past(conn, model, now) if versions else None
+    if past is None:
+        return 0
+    first = int(past.known[max(0, len(past.known) - policy.confirm)])
+    table = features.build(past, first)
+    written = 0
+    for version in versions.values():
+        if store.predictions_at(conn, version.id, moment(int(past.known[-1]))):
+            continue
+        try:
+            fitted = model_file.load(store.fitted(conn, version.id), ComponentModel)
+            p = probabilities(fitted, table)
+        except Invalid as error:  # until it is trained anew this component goes without
+            log.warning("model cannot be used", version=version.id, model=model, error=error.message)
+            continue
+        written += _Component(conn, model, past, table, p, fitted, version.id, policy).write()
+    return written
+
+
+def _past(conn: Conn, model: str, now: datetime) -> History | None:
+    days = features.LOOKBACK_DAYS + features.RECENT_DAYS
+    return store.history(conn, model, now - timedelta(days=days), now)
+
+
+def probabilities(model: ComponentModel, table: Table) -> Floats:
+    """[row]; NaN where most metrics had no reading in the last day: nothing is said about a silent device."""
+    days = [at for at, name in enumerate(table.names) if name.endswith(".day")]
+    silent = np.isnan(table.x[:, days]).mean(axis=1) > 0.5
+    return np.where(silent, np.nan, model.probability(table))
+
+
+@dataclass(frozen=True)
+class _Component:
+    conn: Conn
+    model: str
+    past: History
+    table: Table
+    p: Floats
+    fitted: ComponentModel
+    version: int
+    policy: Policy
+
+    def write(self) -> int:
+        """Keep the probabilities, raise and clear; returns how many detections."""
+        last = self.table.ts == self.past.known[-1]
+        told = last & ~np.isnan(self.p)
+        ids = self.past.devices[self.table.device]
+        store.save_predictions(self.conn, self.version, ids[told], self.table.ts[told], self.p[told])
+        opened = [
+            row
+            for row in store.open_predictions(self.conn, self.model)
+            if row["component"] == self.fitted.component
+        ]
+        cleared = [row for row in opened if self._is_over(row)]
+        for row in cleared:
+            self._save(
+                "clear", row["device_id"], row["failure_mode"], row["severity"], 0.0, {"raised": row["id"]}
+            )
+        standing = {row["device_id"] for row in opened} - {row["device_id"] for row in cleared}
+        orders = [
+            order for order in self._orders()
+            if last[order.row] and int(self.past.devices[order.device]) not in standing
+        ]  # fmt: skip
+        for order in orders:
+            self._raise(order)
+        return len(cleared) + len(orders)
+
+    def _orders(self) -> list[Order]:
+        kind = self.past.components.index(self.fitted.component)
+        repairs = self.past.repairs.only(kind)
+        return decision.decide(
+            self.p, self.table.device, self.table.ts, repairs, self.policy, self.fitted.component
+        )
+
+    def _is_over(self, row: Mapping[str, Any]) -> bool:
+        device = int(np.searchsorted(self.past.devices, row["device_id"]))
+        kind, since = self.past.components.index(self.fitted.component), microseconds(row["ts"])
+        repairs = self.past.repairs.only(kind)
+        if ((repairs.device == device) & (repairs.ts >= since)).any():
+            return True
+        p = self.p[(self.table.device == device) & (self.table.ts == self.past.known[-1])]
+        expired = self.past.known[-1] >= since + round(self.policy.open_hours * HOUR)
+        return bool(expired) and bool((p < self.policy.level(self.fitted.component)).all())
+
+    def _raise(self, order: Order) -> None:
+        device = int(self.past.devices[order.device])
+        found = evidence_of(self.past, self.table, order.row, self.fitted)
+        mode, severity = _mode(self.conn, self.model, self.fitted.component, found["codes"])
+        level, p = self.policy.level(self.fitted.component), float(self.p[order.row])
+        found |= {
+            "probability": round(p, 4), "level": round(level, 4), "version": self.version,
+            "horizon_hours": self.fitted.settings.horizon_hours, "component": self.fitted.component,
+        }  # fmt: skip
+        self._save("raise", device, mode, severity, p / level, found)
+        log.info("failure foreseen", device=device, mode=mode, probability=round(p, 3))
+
+    def _save(
+        self, kind: str, device: int, mode: str, severity: int, ratio: float, found: Mapping[str, Any]
+    ) -> None:
+        until = moment(int(self.past.known[-1]))
+        since, batch = until - timedelta(days=2), store.newest_batch(self.conn)
+        self.conn.execute(
+            """insert into analytics.detection (device_id, ts, kind, rule, rule_version, failure_mode, severity, score,
+                   evidence, telemetry_from, telemetry_to, through_batch, telemetry_hash, partition)
+               values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, 0)
+               on conflict (device_id, ts, kind, rule, failure_mode) do nothing""",
+            (device, until, kind, RULE, model_file.FORMAT, mode, severity, ratio, Jsonb(dict(found)), since, until,
+             batch, evidence.telemetry_hash(self.conn, device, since, until, batch or 0)),
+        )  # fmt: skip
+
+
+def evidence_of(past: History, table: Table, row: int, fitted: ComponentModel) -> dict[str, Any]:
+    """What drove a row: metrics with their distance from the device's own past, and fault codes of the last days."""
+    device, ts = int(table.device[row]), int(table.ts[row])
+    falls = fitted.drivers(table, row)[:SHOWN]
+    step = int(np.searchsorted(past.known, ts))
+    drivers = []
+    for subject, fall in falls:
+        if subject in past.metrics:
+            at = past.metrics.index(subject)
+            z = float(table.x[row, table.names.index(f"{subject}.day")])
+            value = float(past.values[device, step, at])
+            drivers.append(
+                {
+                    "metric": subject, "value": _number(value), "baseline": None, "limit": None, "unit": "",
+                    "z": _number(z), "share": round(fall, 3),
+                }
+            )  # fmt: skip
+    named = {subject for subject, _ in falls if subject in past.codes}
+    log_ = past.faults
+    recent = (log_.device == device) & (log_.ts <= ts) & (log_.ts > ts - features.CODE_HOURS[1] * HOUR)
+    codes = [
+        {"code": past.codes[kind], "ts": moment(at).isoformat(), "active": True}
+        for at, kind in zip(log_.ts[recent].tolist(), log_.kind[recent].tolist(), strict=True)
+        if past.codes[kind] in named
+    ]
+    others = [s for s, _ in falls if s not in past.metrics and s not in past.codes]
+    return {"drivers": drivers, "codes": codes, "ages": others}
+
+
+def _number(value: float) -> float | None:
+    return round(value, 4) if np.isfinite(value) else None
+
+
+def _mode(conn: Conn, model: str, component: str, codes: Sequence[Mapping[str, Any]]) -> tuple[str, int]:
+    """The failure mode of the component that its fault codes name, else its most urgent; with its priority."""
+    of_component = store.modes(conn, model)[component]
+    named = {store.code_modes(conn, model).get(code["code"]) for code in codes}
+    return next((mode for mode in of_component if mode[0] in named), of_component[0])

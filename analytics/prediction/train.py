@@ -1,0 +1,217 @@
+"""Learning failure models of a device type from stored history; promoted only when better on a later time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import numpy as np
+
+from analytics.definitions import HOUR, Ints
+from analytics.prediction import decision, failure, features, model_file, store
+from analytics.prediction.decision import Policy
+from analytics.prediction.failure import ComponentModel, Settings
+from analytics.prediction.features import Table
+from analytics.prediction.history import History, Log
+from analytics.prediction.scores import Result, score
+from analytics.store import microseconds, moment
+from kit import logs
+from kit.database import Conn
+from kit.errors import Invalid
+
+log = logs.get(__name__)
+KIND = "failure"
+LEARNED_SHARE = 0.7  # of the failures, in order of time; the others are for the trial
+LONGEST = timedelta(days=365)
+FEWEST_TRIED = 3
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A failure that somebody names: the device's uid is not needed, its id is."""
+
+    device_id: int
+    component: str
+    ts: datetime
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What became of one component: the id of its version (None: nothing could be learned), promoted or not, why."""
+
+    component: str
+    version_id: int | None
+    promoted: bool
+    verdict: str
+
+
+def train(
+    conn: Conn,
+    model: str,
+    until: datetime,
+    *,
+    named: Sequence[Failure] | None = None,
+    policy: Policy = Policy({}),
+    settings: Settings = Settings(),
+) -> list[Trained]:
+    """Learn every component of a device type from what was known by `until`.
+
+    Args:
+        named: failures to learn from; None takes those the stored history tells (see `store.failures`).
+
+    Raises:
+        Invalid: there is no telemetry of this device type.
+    """
+    past = store.history(conn, model, until - LONGEST, until)
+    if past is None:
+        raise Invalid(f"The population is empty: there is no telemetry of device type {model} to learn from.")
+    failures = (
+        store.failures(conn, model, until, past.devices, past.components)
+        if named is None
+        else as_log(named, past)
+    )
+    if not len(failures):
+        return [
+            Trained(c, None, False, "No failure is on record; all lives are censored.")
+            for c in past.components
+        ]
+    table = features.build(past)
+    trials = [
+        _Trial(conn, model, past, table, failures, component, policy, settings)
+        for component in past.components
+    ]
+    # All fits before the first write: a transaction that has written holds up everybody who follows facts.
+    done = [trial.run() for trial in trials]
+    return [_keep(conn, model, one) for one in done]
+
+
+def as_log(named: Sequence[Failure], past: History) -> Log:
+    """Named failures in the positions of a history; one of another device type or component is refused."""
+    at = {int(device): position for position, device in enumerate(past.devices)}
+    for one in named:
+        if one.device_id not in at or one.component not in past.components:
+            raise Invalid(
+                f"Failure of {one.component} on device {one.device_id}: the device type has {len(at)} devices "
+                f"with components {', '.join(past.components)}."
+            )
+    return Log.of(
+        np.array([at[one.device_id] for one in named], np.int64),
+        np.array([microseconds(one.ts) for one in named], np.int64),
+        np.array([past.components.index(one.component) for one in named], np.int64),
+    )
+
+
+@dataclass(frozen=True)
+class _Candidate:
+    """A fitted model and how its trial went."""
+
+    fitted: ComponentModel
+    window: tuple[datetime, datetime]
+    scores: dict[str, Any]
+    cost: float
+    promote: bool
+    verdict: str
+
+
+def _keep(conn: Conn, model: str, done: _Candidate | Trained) -> Trained:
+    if isinstance(done, Trained):
+        return done
+    component = done.fitted.component
+    version = store.save(
+        conn, KIND, model, component, done.fitted, done.window, done.scores, done.cost, done.verdict,
+        promote=done.promote,
+    )  # fmt: skip
+    log.info("failure model", model=model, component=component, verdict=done.verdict)
+    return Trained(component, version, done.promote, done.verdict)
+
+
+@dataclass(frozen=True)
+class _Trial:
+    """One component: learned on the earlier part, tried on the later one, against the version in force."""
+
+    conn: Conn
+    model: str
+    past: History
+    table: Table
+    failures: Log
+    component: str
+    policy: Policy
+    settings: Settings
+
+    def run(self) -> _Candidate | Trained:
+        kind = self.past.components.index(self.component)
+        broken, repairs = self.failures.only(kind), self.past.repairs.only(kind)
+        last = int(self.past.known[-1])
+        try:
+            split = split_time(broken, int(self.past.known[0]), last, self.component)
+            learned = self.table.take(np.flatnonzero(self.table.ts <= split))
+            fitted = failure.fit(
+                self.component, learned, broken.until(split), repairs.until(split), split, self.settings
+            )
+        except Invalid as error:
+            return Trained(self.component, None, False, error.message)
+        return self._tried(fitted, broken, repairs, split, last)
+
+    def _tried(self, fitted: ComponentModel, broken: Log, repairs: Log, split: int, last: int) -> _Candidate:
+        tried = self.table.take(np.flatnonzero(self.table.ts > split))
+        result = self._result(fitted, tried, broken, repairs, split, last)
+        costs = self.policy.costs.get(self.component, self.policy.default)
+        cost, nothing = result.cost(costs), result.failures * costs.failure
+        current = self._current(tried, broken, repairs, split, last)
+        best = min(nothing, current) if current is not None else nothing
+        promote = cost < best
+        verdict = (
+            f"{'Promoted' if promote else 'Not promoted'}: cost {cost:g} in the trial from {moment(split)}; "
+            f"without predictions {nothing:g}"
+            + ("." if current is None else f", with the version in force {current:g}.")
+        )
+        scores = asdict(result) | {"cost_without": nothing, "tried_until": moment(last).isoformat()}
+        window = moment(int(self.past.known[0])), moment(split)
+        return _Candidate(fitted, window, scores, cost, promote, verdict)
+
+    def _result(
+        self, model: ComponentModel, tried: Table, broken: Log, repairs: Log, split: int, last: int
+    ) -> Result:
+        orders = decision.decide(
+            model.probability(tried), tried.device, tried.ts, repairs, self.policy, self.component
+        )
+        horizon = round(self.policy.open_hours * HOUR)
+        decided = [
+            order for order in orders if order.ts + horizon <= last or _came(broken, order.device, order.ts)
+        ]
+        return score(decided, broken, split, last, self.policy.open_hours)
+
+    def _current(self, tried: Table, broken: Log, repairs: Log, split: int, last: int) -> float | None:
+        """Cost of the version in force in the same trial; None when there is none that can be used."""
+        version = store.in_force(self.conn, KIND, self.model).get(self.component)
+        if version is None:
+            return None
+        try:
+            model = model_file.load(store.fitted(self.conn, version.id), ComponentModel)
+            result = self._result(model, tried, broken, repairs, split, last)
+        except Invalid as error:  # another format, or the device type has other metrics now: it has to go
+            log.warning("version in force cannot be used", version=version.id, error=error.message)
+            return None
+        return result.cost(self.policy.costs.get(self.component, self.policy.default))
+
+
+def _came(broken: Log, device: int, ts: int) -> bool:
+    return bool(((broken.device == device) & (broken.ts > ts)).any())
+
+
+def split_time(broken: Log, first: int, last: int, component: str) -> int:
+    """The time that leaves `LEARNED_SHARE` of the failures in [first, last] before it.
+
+    Raises:
+        Invalid: too few failures to learn from and to try on.
+    """
+    ts: Ints = np.sort(broken.ts[(broken.ts > first) & (broken.ts <= last)])
+    learned = int(len(ts) * LEARNED_SHARE)
+    if learned < failure.FEWEST_FAILURES or len(ts) - learned < FEWEST_TRIED:
+        raise Invalid(
+            f"{component}: {len(ts)} failures with telemetry are on record, the other lives are censored; "
+            f"{failure.FEWEST_FAILURES} to learn from and {FEWEST_TRIED} later ones to try it on are needed."
+        )
+    return int(ts[learned - 1])
