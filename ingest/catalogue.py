@@ -5,10 +5,11 @@ It is read when first needed and forgotten when `ingest.registry_version` has mo
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from hashlib import blake2b
+from operator import attrgetter
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +25,7 @@ MAX_SHAPES = 500  # of one model; beyond that rows are stored with all metrics, 
 MAX_LAYOUTS = 4_000
 PATIENCE = 50  # messages that may be other than expected before a device is read one by one
 Key = tuple[str, str | None]  # topic, login
+key_of = attrgetter("topic", "uid")
 
 
 @dataclass(frozen=True)
@@ -144,12 +146,13 @@ class Catalogue:
         self.refused = {}
         return batch_id, now
 
-    def resolve(self, conn: Conn, arrivals: Iterable[Arrival]) -> None:
+    def resolve(self, conn: Conn, arrivals: Sequence[Arrival]) -> None:
         """Fill `routes`, `translated` or `refused` for every arrival."""
         targets: dict[Key, tuple[Target, Arrival]] = {}
-        for arrival in arrivals:
-            key = (arrival.topic, arrival.uid)
-            if key in self.routes or key in self.refused or key in targets or key in self.translated:
+        unknown = set(map(key_of, arrivals)) - self.routes.keys()
+        for arrival in arrivals if unknown else ():
+            key = key_of(arrival)
+            if key not in unknown or key in self.refused or key in targets or key in self.translated:
                 continue
             try:
                 target = self._topics.target(*key)

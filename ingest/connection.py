@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from ingest import greeting, registry, sessions
 from ingest.doorkeeper import Knock
-from ingest.message import Arrival
+from ingest.message import Arrival, arrival_of
 from ingest.mqtt import packets as p
 from ingest.mqtt.encode import PINGRESP, encode, puback
 from ingest.mqtt.packets import V5, Malformed, Reason
@@ -199,7 +199,7 @@ class Connection(asyncio.BufferedProtocol):
         acks: list[bytes] = []
         effects: list[Effect] = []
         who = (self.device.uid, self.client_id, self.server.pulse.now())
-        while self.open and (packet := self.stream.next(Arrival, who, arrivals, acks)) is not None:
+        while self.open and (packet := self.stream.next(arrival_of, who, arrivals, acks)) is not None:
             if not isinstance(packet, p.Publish):
                 self._control(packet)
             elif packet.qos != 2 and self.server.customs.ignores(packet.topic):

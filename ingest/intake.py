@@ -8,12 +8,13 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import NamedTuple
+from operator import attrgetter
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from ingest import payload, units
-from ingest.catalogue import Catalogue, Layout, Route
+from ingest.catalogue import Catalogue, Layout, Route, key_of
 from ingest.message import Arrival, Bad, Fault, Item, Refused, Row, Spoilt, State, clean
 from ingest.uniform import NO_SEQ, Part
 from kit import logs
@@ -21,6 +22,7 @@ from kit.database import EPOCH, Conn
 from kit.errors import Invalid
 
 log = logs.get(__name__)
+_stamp, _payload = attrgetter("received_at"), attrgetter("payload")
 MICROSECOND = timedelta(microseconds=1)
 DAY = 86_400_000_000  # µs
 UNSET_BEFORE = 365 * DAY  # a clock that shows 1970 was never set
@@ -77,33 +79,27 @@ class Group:
         self.values.extend(values.values())
 
 
-@dataclass(eq=False, slots=True)
-class Pile:
-    """Messages that should be alike, with their routes and times of arrival in µs."""
+class Pile(NamedTuple):
+    """Messages that should be alike, with their routes and times of arrival in µs: parallel lists."""
 
-    arrivals: list[Arrival] = field(default_factory=list)
-    routes: list[Route] = field(default_factory=list)
-    received: list[int] = field(default_factory=list)
+    arrivals: Sequence[Arrival]
+    routes: Sequence[Any]  # Route; None only where nobody looks
+    received: Sequence[int]
 
-    def __len__(self) -> int:
-        return len(self.arrivals)
-
-    def add(self, arrival: Arrival, route: Route, received: int) -> None:
-        self.arrivals.append(arrival)
-        self.routes.append(route)
-        self.received.append(received)
+    def take(self, at: Sequence[int]) -> Pile:
+        """Some of them."""
+        arrivals, routes, received = self
+        return Pile([arrivals[n] for n in at], [routes[n] for n in at], [received[n] for n in at])
 
     def decode(self, layout: Layout) -> Part | None:
         """All of them, or None when one is different."""
-        payloads = [arrival.payload for arrival in self.arrivals]
+        payloads = list(map(_payload, self.arrivals))
         return layout.decoder(payloads, [route.device_id for route in self.routes], self.received)
 
     def halves(self) -> tuple[Pile, Pile]:
         """Two smaller piles."""
-        middle = len(self) // 2
-        columns = (self.arrivals, self.routes, self.received)
-        first, second = ([column[:middle] for column in columns], [column[middle:] for column in columns])
-        return Pile(*first), Pile(*second)  # type: ignore[arg-type]
+        middle = len(self.arrivals) // 2
+        return self.take(range(middle)), self.take(range(middle, len(self.arrivals)))
 
 
 @dataclass(frozen=True)
@@ -163,27 +159,25 @@ class Intake:
 
     def take(self, arrivals: Sequence[Arrival]) -> None:
         """Decode all; whatever is wrong with one message stays with it."""
-        find, alike = self._catalogue.routes.get, dict[Layout, Pile]()
-        clock, received = None, 0
-        for arrival in arrivals:
-            if arrival.received_at is not clock:  # a door stamps many messages with one object
-                clock = arrival.received_at
-                received = micros_of(clock)
-            route = find((arrival.topic, arrival.uid))
-            if route is None or route.usual is None:
-                self._single(arrival, route, received)
-                continue
-            pile = alike.get(route.usual)
-            if pile is None:
-                pile = alike[route.usual] = Pile()
-            pile.add(arrival, route, received)
-        for layout, pile in alike.items():
-            self._together(layout, pile)
+        routes = list(map(self._catalogue.routes.get, map(key_of, arrivals)))
+        stamps = list(map(_stamp, arrivals))  # a door stamps many messages with one object
+        micros = {stamp: micros_of(stamp) for stamp in set(stamps)}
+        received = [micros[stamp] for stamp in stamps]
+        usual = [route.usual if route is not None else None for route in routes]
+        for layout in dict.fromkeys(usual):
+            pile = Pile(arrivals, routes, received)
+            if layout is None:
+                for n in [n for n, each in enumerate(usual) if each is None]:
+                    self._single(arrivals[n], routes[n], received[n])
+            elif usual.count(layout) == len(usual):
+                self._together(layout, pile)
+            else:
+                self._together(layout, pile.take([n for n, each in enumerate(usual) if each is layout]))
 
     def _together(self, layout: Layout, pile: Pile) -> None:
         """Messages that should all have the same metrics; the one that is different is found by halving."""
         part = pile.decode(layout)
-        if part is None and len(pile) == 1:
+        if part is None and len(pile.arrivals) == 1:
             pile.routes[0].surprise()
             self._single(pile.arrivals[0], pile.routes[0], pile.received[0])
         elif part is None:

@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable
 
-from ingest.message import Arrival
+from ingest.message import Arrival, arrival_of
 from ingest.mqtt import packets as p
 from ingest.mqtt.encode import PINGREQ, encode, puback
 from ingest.mqtt.packets import V5, Reason
@@ -20,6 +20,7 @@ log = logs.get(__name__)
 KEEP_ALIVE = 30
 # Stated in CONNECT: a broker skips a larger message instead of breaking the connection with it again and again.
 MAX_PACKET = 4 << 20
+MOST_TOPICS = 100_000  # one connection brings all devices
 # Retain handling 1: no retained messages on a subscription that the session already has.
 QOS_1_NEW_RETAINED = 0x11
 
@@ -45,7 +46,7 @@ class Link(asyncio.BufferedProtocol):
         self.joined = False
         self._hello, self._filters, self._pulse = hello, filters, pulse
         self._submit, self._connected = submit, connected
-        self._stream = Stream(version=V5, limit=MAX_PACKET)
+        self._stream = Stream(version=V5, limit=MAX_PACKET, topics=MOST_TOPICS)
         self._transport: asyncio.Transport | None = None
         self._seen = self._said = time.monotonic()
         self._paused = False
@@ -66,7 +67,7 @@ class Link(asyncio.BufferedProtocol):
         acks: list[bytes] = []
         who = (None, None, self._pulse.now())
         self._stream.push(data)
-        while (packet := self._stream.next(Arrival, who, arrivals, acks)) is not None:
+        while (packet := self._stream.next(arrival_of, who, arrivals, acks)) is not None:
             if not isinstance(packet, p.Publish):
                 self._control(packet)
                 continue

@@ -20,16 +20,17 @@ class Stream:
         while (packet := stream.next()) is not None:
             ...
 
-    `version` is what the stream is read as; a CONNECT in the stream sets it. When something unusable comes, `next`
-    returns None and `error` (a `Malformed`) tells why; nothing more can be read then: the connection must be closed.
+    `topics` is how many are remembered for the short way. `version` is what the stream is read as; a CONNECT in the
+    stream sets it. When something unusable comes, `next` returns None and `error` (a `Malformed`) tells why; nothing
+    more can be read then: the connection must be closed.
     """
 
-    __slots__ = ("_at", "_data", "_known", "error", "limit", "version")
+    __slots__ = ("_at", "_data", "_known", "_most", "error", "limit", "version")
 
-    def __init__(self, *, version: int = V311, limit: int = 1 << 20) -> None:
+    def __init__(self, *, version: int = V311, limit: int = 1 << 20, topics: int = MOST_KNOWN) -> None:
         self.version, self.limit = version, limit
         self.error: Malformed | None = None
-        self._data, self._at = b"", 0
+        self._data, self._at, self._most = b"", 0, topics
         self._known: dict[bytes, str] = {}
 
     @property
@@ -45,7 +46,7 @@ class Stream:
     def allow(self, topic: str) -> None:
         """Messages on this topic need no further look: `next` may take them on its short way."""
         raw = topic.encode()
-        if len(self._known) < MOST_KNOWN and len(raw) <= LONGEST_KNOWN:
+        if len(self._known) < self._most and len(raw) <= LONGEST_KNOWN:
             self._known[raw] = topic
 
     def feed(self, data: bytes) -> list[p.Packet]:
@@ -66,7 +67,7 @@ class Stream:
         """The next packet; None when no other is complete.
 
         With `make`, usual messages take the short way: PUBLISH at QoS 0 or 1 on an allowed topic, without RETAIN,
-        DUP and properties, becomes `make(topic, payload, *who)` in `messages` and its PUBACK goes into `acks`. Only
+        DUP and properties, becomes `make((topic, payload, *who))` in `messages` and its PUBACK goes into `acks`. Only
         the others are returned, in their place in the order.
         """
         if self.error is not None:
@@ -84,36 +85,44 @@ class Stream:
     ) -> None:
         """Read on as long as messages are usual."""
         data, at, limit, known, five = self._data, self._at, self.limit, self._known, self.version == V5
-        size, add, acknowledge = len(data), messages.append, acks.append
+        size, add, acknowledge, look_up = len(data), messages.append, acks.append, known.get
         uid, client_id, now = who
         while at + 4 <= size:
-            first, length, start = data[at], data[at + 1], at + 2
+            first, length, more, start = data[at], data[at + 1], data[at + 2], at + 2
             if first & 0xFD != 0x30:
                 break
             if length > 0x7F:
-                length, start = _long_length(data, at + 1)
+                if more < 0x80:
+                    length, start = length & 0x7F | more << 7, at + 3
+                else:
+                    length, start = _long_length(data, at + 1)
             end = start + length
-            if length < 0 or end > size or end - at > limit or length < 2:
+            if length < 2 or end > size or end - at > limit:
                 break
             body = start + 2 + (data[start] << 8 | data[start + 1])
-            topic = known.get(data[start + 2 : body])
+            topic = look_up(data[start + 2 : body])
             if topic is None:
                 break
-            packet_id = b""
             if first & 2:
                 packet_id = data[body : body + 2]
                 body += 2
                 if packet_id == b"\0\0":
                     break
-            if five:
-                if body >= end or data[body]:
+                if five:
+                    if body >= end or data[body]:
+                        break
+                    body += 1
+                if body > end:
                     break
-                body += 1
-            if body > end:
-                break
-            add(make(topic, data[body:end], uid, client_id, now))
-            if packet_id:
                 acknowledge(b"\x40\x02" + packet_id)
+            else:
+                if five:
+                    if body >= end or data[body]:
+                        break
+                    body += 1
+                if body > end:
+                    break
+            add(make((topic, data[body:end], uid, client_id, now)))
             at = end
         self._at = at
 

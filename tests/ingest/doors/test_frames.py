@@ -139,7 +139,7 @@ def test_the_short_way_for_messages_says_the_same_as_the_long_one(
         while True:
             messages: list[tuple[str, bytes, int, int, int]] = []
             acks: list[bytes] = []
-            packet = stream.next(lambda *message: message, (1, 2, 3), messages, acks)
+            packet = stream.next(lambda fields: fields, (1, 2, 3), messages, acks)
             assert all(message[2:] == (1, 2, 3) for message in messages)
             ids = [ack[2:] for ack in acks]
             assert all(ack == puback(ack[2:]) for ack in acks)
@@ -171,7 +171,7 @@ def test_a_wrong_byte_in_a_usual_message_never_raises_and_never_reaches_beyond_i
     messages: list[tuple[str, bytes]] = []
     quick.push(bytes(data) + encode(version, said))
     rest = []
-    while (packet := quick.next(lambda name, body, *_: (name, body), (1, 2, 3), messages, [])) is not None:
+    while (packet := quick.next(lambda fields: fields[:2], (1, 2, 3), messages, [])) is not None:
         rest.append(packet)
     long = slow.feed(bytes(data) + encode(version, said))
     assert len(messages) + len(rest) == len(long)
