@@ -15,6 +15,7 @@ import numpy as np
 
 from analytics import evidence, store
 from analytics.block import Block
+from analytics.definitions import Definition
 from analytics.detectors.protocol import Finding
 from analytics.engine import Engine
 from analytics.fleet import Fleet
@@ -118,27 +119,58 @@ def _replay(conn: Conn, row: dict[str, Any]) -> list[Finding]:
     """What the device's rows give through the batch that decided."""
     device, model = row["device_id"], row["model"]
     definitions = store.definitions(conn)
-    _, rules = store.tuning(conn, row["tuning_id"]) if row["tuning_id"] is not None else (None, None)
-    engine = Engine(definitions[model], rules)
-    start = _restore(conn, engine, device, row["telemetry_from"])
+    uses = store.tuning_uses(conn, row["partition"])
+    engine = _Tuned(conn, definitions[model], device, uses)
+    start = _restore(conn, engine.first, device, row["telemetry_from"])
     through = Position(row["batch_xid"], row["through_batch"])
     fleets = store.fleets(conn, row["partition"], model)
     resets = store.known_resets(conn, start, device)
     reader = Reader(definitions, store.state_metrics(conn))
     blocks, events, batches = reader.device(conn, device, _pair(start), _pair(through))
-    block, its = blocks.get(model, engine.nothing()), events.get(model, [])
+    block, its = blocks.get(model, engine.first.nothing()), events.get(model, [])
     positions = [Position(xid, batch) for xid, batch in batches]
-    bounds = [at for at, _ in fleets] + [at for at, _ in resets]
+    bounds = [at for at, _ in fleets] + [at for at, _ in resets] + [at for at, _ in uses]
     found: list[Finding] = []
     for first, end in _stretches(positions, bounds):
+        its_engine = engine.at(positions[first])
         known = [state for at, state in fleets if at < positions[first]]
         if known:
-            engine.baseline.fleet = Fleet.from_json(known[-1], engine.definition.axis("metric"))
+            its_engine.baseline.fleet = Fleet.from_json(known[-1], definitions[model].axis("metric"))
         pending = [reset for at, reset in resets if at < positions[first]]
-        done = engine.step(_between(block, first, end), [e for e in its if first <= e.order < end], pending)
+        done = its_engine.step(
+            _between(block, first, end), [e for e in its if first <= e.order < end], pending
+        )
         resets = [(at, reset) for at, reset in resets if reset not in done.applied]
         found += [finding for _, finding in done.findings]
     return found
+
+
+class _Tuned:
+    """One device's engine with the tuning that was in use at each position; its state goes from one to the next."""
+
+    def __init__(
+        self, conn: Conn, definition: Definition, device: int, uses: Sequence[tuple[Position, int | None]]
+    ) -> None:
+        self._conn, self._definition, self._device, self._uses = conn, definition, device, uses
+        self._tuning = self._in_use(Position(0, 0))
+        self.first = self._engine = self._build(self._tuning)
+
+    def at(self, position: Position) -> Engine:
+        """For batches from a position on."""
+        tuning = self._in_use(position)
+        if tuning != self._tuning:
+            before, self._engine, self._tuning = self._engine, self._build(tuning), tuning
+            if self._device in before.devices:
+                self._engine.load(self._device, before.dump(self._device), before.layout)
+        return self._engine
+
+    def _in_use(self, position: Position) -> int | None:
+        used = [tuning for at, tuning in self._uses if at < position]
+        return used[-1] if used else None
+
+    def _build(self, tuning: int | None) -> Engine:
+        rules = store.tuning(self._conn, tuning)[1] if tuning is not None else None
+        return Engine(self._definition, rules)
 
 
 def _restore(conn: Conn, engine: Engine, device: int, before: Any) -> Position:

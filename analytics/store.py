@@ -93,12 +93,36 @@ def signature(conn: Conn) -> str:
 
 
 def tuning(conn: Conn, tuning_id: int | None = None) -> tuple[int | None, Rules]:
-    """The rules in force, or those of an id."""
+    """The rules in force, or those of an id (see also `tuning_uses`)."""
     row = conn.execute(
         "select id, rules from analytics.tuning where %(id)s::int is null or id = %(id)s order by id desc limit 1",
         {"id": tuning_id},
     ).fetchone()
     return (row[0], Rules.of(row[1])) if row else (None, Rules())
+
+
+def use_tuning(conn: Conn, partition: int, at: Position, tuning_id: int | None) -> None:
+    """The partition uses a tuning for the batches after a position; one that it uses already is not noted again."""
+    conn.execute(
+        """insert into analytics.tuning_use (partition, xid, batch_id, tuning_id)
+           select %(p)s, %(x)s::text::xid8, %(b)s, %(t)s
+           where not exists (
+               select from (select tuning_id from analytics.tuning_use where partition = %(p)s
+                            order by xid desc, batch_id desc limit 1) newest
+               where newest.tuning_id is not distinct from %(t)s::int)
+           on conflict (partition, xid, batch_id) do update set tuning_id = excluded.tuning_id""",
+        {"p": partition, "x": str(at.xid), "b": at.batch, "t": tuning_id},
+    )
+
+
+def tuning_uses(conn: Conn, partition: int) -> list[tuple[Position, int | None]]:
+    """Which tuning a partition used for the batches after which positions, oldest first."""
+    found = conn.execute(
+        """select xid::text::bigint, batch_id, tuning_id from analytics.tuning_use
+           where partition = %s order by xid, batch_id""",
+        (partition,),
+    ).fetchall()
+    return [(Position(xid, batch), tuning_id) for xid, batch, tuning_id in found]
 
 
 def models(conn: Conn, devices: Iterable[int]) -> dict[int, str]:

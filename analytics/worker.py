@@ -12,6 +12,7 @@ from analytics.definitions import DAY
 from analytics.detectors.protocol import Finding
 from analytics.engine import Engine
 from analytics.fleet import Fleet
+from analytics.prediction.jobs import jobs as prediction_jobs
 from analytics.reader import Reader
 from analytics.store import Position, microseconds
 from kit import follow, logs
@@ -63,9 +64,13 @@ class Partition:
 
     def know(self, conn: Conn, facts: list[dict[str, Any]]) -> None:
         """Take note of repairs, from where the batches stand."""
-        xid, batch = follow.position(conn, self.batches)
         ours = [fact for fact in facts if fact["device_id"] % self.partitions == self.partition]
-        store.know_resets(conn, ours, Position(int(xid), batch))
+        store.know_resets(conn, ours, self._stand(conn))
+
+    def _stand(self, conn: Conn) -> Position:
+        """How far the batches have been processed."""
+        xid, batch = follow.position(conn, self.batches)
+        return Position(int(xid), batch)
 
     def take(self, conn: Conn, facts: list[dict[str, Any]]) -> None:
         """Step through committed batches."""
@@ -88,6 +93,7 @@ class Partition:
         """Read definitions, tuning, states and fleets."""
         definitions = store.definitions(conn)
         self._tuning, rules = store.tuning(conn)
+        store.use_tuning(conn, self.partition, self._stand(conn), self._tuning)
         self._reader = Reader(definitions, store.state_metrics(conn))
         self._engines = {model: Engine(definition, rules) for model, definition in definitions.items()}
         self._layouts = {
@@ -145,6 +151,7 @@ def followers(settings: Settings) -> list[follow.Follower]:
 def make_worker(dsn: str, settings: Settings) -> Worker:
     """The process: all partitions."""
     jobs = [Job("forget", 3600, lambda conn: _forget(conn, settings.ingest.raw_retention_days))]
+    jobs += prediction_jobs(dsn)
     return Worker("analytics", dsn, "meantime_analytics", [_paced(f) for f in followers(settings)], jobs)
 
 

@@ -77,6 +77,15 @@ create table analytics.tuning (
     changed_at timestamptz not null default kit.now()
 );
 
+-- Which tuning a partition's stream used for the batches after a position, so that a replay uses it there, too.
+create table analytics.tuning_use (
+    partition int not null,
+    xid       xid8 not null,                    -- position in ingest.batch
+    batch_id  bigint not null,
+    tuning_id int,                              -- null: the defaults
+    primary key (partition, xid, batch_id)
+);
+
 -- How a device's state is laid out: names of fields and axes, so that it outlives a changed device type.
 create table analytics.state_layout (
     id   int generated always as identity primary key,

@@ -209,5 +209,5 @@ def forget(conn: Conn) -> None:
     """As if analytics had never run."""
     conn.execute(
         """truncate analytics.detection, analytics.device_state, analytics.fleet, analytics.step, analytics.snapshot,
-               analytics.known_reset, kit.follower cascade"""
+               analytics.known_reset, analytics.tuning_use, kit.follower cascade"""
     )
