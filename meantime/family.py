@@ -76,7 +76,7 @@ def address(settings: Settings, supervisor: Supervisor) -> tuple[str, str]:
     )
 
 
-def wait_for_console(url: str, stop: threading.Event, deadline: timedelta = timedelta(seconds=30)) -> bool:
+def wait_for_console(url: str, stop: threading.Event, deadline: timedelta = timedelta(seconds=120)) -> bool:
     """True once the console answers; False when stopped or too late."""
     tries = int(deadline.total_seconds() * 10)
     for _ in range(tries):

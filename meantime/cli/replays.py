@@ -64,7 +64,9 @@ def azure_pdm(
 
 def csv(
     file: Annotated[Path, typer.Argument(metavar="FILE")],
-    map_file: Annotated[Path, typer.Option("--map", help="TOML that says what the columns are (docs/replay.md).")],
+    map_file: Annotated[
+        Path, typer.Option("--map", help="TOML that says what the columns are (docs/replay.md).")
+    ],
     types: Annotated[
         list[Path] | None, typer.Option("--type", help="A device-type file; the shipped ones are there.")
     ] = None,

@@ -50,6 +50,8 @@ def staged(
                 ready = family.wait_for_console(console, stop)
                 if ready:  # only now does time pass: nothing of the live part is missed
                     _let_time_run(house.dsn, speed or settings.simulation.speed)
+                elif not stop.is_set():
+                    log.error("the console does not answer", url=console, logs=str(settings.home / "logs"))
                 yield Stage(house, supervisor, console, endpoint) if ready else None
         finally:
             _let_time_run(house.dsn, 0.0)

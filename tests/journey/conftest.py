@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,6 +40,12 @@ class Home:
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
         )  # fmt: skip
 
+    @property
+    def dsn(self) -> str:
+        """Of the embedded database, while it runs."""
+        data = postgres.data_folder(self.folder)
+        return postgres.Server(data, postgres.socket_folder(data), None).dsn()
+
     def logs(self) -> str:
         return "\n".join(
             f"== {path.name}\n{path.read_text(errors='replace')[-3000:]}"
@@ -45,10 +53,31 @@ class Home:
         )
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def home() -> Iterator[Home]:
     with tempfile.TemporaryDirectory(prefix="meantime-journey-") as name:
         os.chmod(name, 0o755)
         folder = Path(name) / "home"
         yield Home(folder)
         postgres.remove(postgres.data_folder(folder))
+
+
+@pytest.fixture(scope="session")
+def settled(home: Home) -> list[dict[str, object]]:
+    """The lines of a first `demo --until-settled`; the tests look at them and at what it left behind."""
+    process = home.start("demo", "--until-settled", "--timeout", "300")
+    out, err = process.communicate(timeout=390)
+    assert process.returncode == 0, f"{out[-2000:]}\n{err[-2000:]}\n{home.logs()}"
+    return [json.loads(line) for line in out.splitlines()]
+
+
+def wait_for_console(home: Home, process: subprocess.Popen[str], seconds: float = 120) -> str:
+    """The console's address, from what the demo prints."""
+    assert process.stdout is not None
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        line = process.stdout.readline()
+        if line.strip().startswith("Console"):
+            return line.split()[-1]
+        assert process.poll() is None, home.logs()
+    raise AssertionError(f"no address printed\n{home.logs()}")

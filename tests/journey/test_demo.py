@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import signal
 import time
 from datetime import UTC, datetime
@@ -13,18 +12,9 @@ import pytest
 
 from kit.database import connect, rows, scalar
 from meantime import postgres
-from tests.journey.conftest import Home
+from tests.journey.conftest import Home, wait_for_console
 
 pytestmark = [pytest.mark.journey, pytest.mark.timeout(400), pytest.mark.xdist_group("journey")]
-
-
-@pytest.fixture(scope="module")
-def settled(home: Home) -> list[dict[str, object]]:
-    """The lines of a first `demo --until-settled`; the tests below look at them and at what it left behind."""
-    process = home.start("demo", "--until-settled", "--timeout", "300")
-    out, err = process.communicate(timeout=390)
-    assert process.returncode == 0, f"{out[-2000:]}\n{err[-2000:]}\n{home.logs()}"
-    return [json.loads(line) for line in out.splitlines()]
 
 
 def stages(lines: list[dict[str, object]]) -> dict[str, list[dict[str, object]]]:
@@ -60,7 +50,7 @@ def test_a_second_start_goes_on_with_the_same_data_and_ctrl_c_leaves_nothing_run
     console = wait_for_console(home, process)
     page = httpx.get(f"{console}/login")
     assert page.status_code == 200
-    with connect(dsn_of(home), application="journey", autocommit=True) as conn:
+    with connect(home.dsn, application="journey", autocommit=True) as conn:
         numbers = [row["number"] for row in rows(conn, "select number from fsm.work_order order by id")]
         assert scalar(conn, "select kit.now()") < datetime.now(UTC).replace(year=datetime.now(UTC).year + 5)
     assert {str(line["order"]) for line in stages(settled)["settlement"]} <= set(numbers)
@@ -79,20 +69,3 @@ def test_the_invariants_hold_after_it_all(home: Home, settled: list[dict[str, ob
     process = home.start("--json", "invariants")
     out, err = process.communicate(timeout=60)
     assert process.returncode == 0, f"{out}\n{err}"
-
-
-def dsn_of(home: Home) -> str:
-    data = postgres.data_folder(home.folder)
-    return postgres.Server(data, postgres.socket_folder(data), None).dsn()
-
-
-def wait_for_console(home: Home, process: object, seconds: float = 90) -> str:
-    """The console's address, from what the demo prints."""
-    stdout = process.stdout  # type: ignore[attr-defined]
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        line = stdout.readline()
-        if line.strip().startswith("Console"):
-            return str(line.split()[-1])
-        assert process.poll() is None, home.logs()  # type: ignore[attr-defined]
-    raise AssertionError(f"no address printed\n{home.logs()}")
