@@ -61,6 +61,8 @@ class Regimes:
         settings = np.vstack([run.settings for run in runs])
         sensors = np.vstack([run.sensors for run in runs])
         scale = settings.std(axis=0) + 1e-9
+        # A setting that only wavers would blur the clusters of the others: it is scaled away.
+        scale[[_clusters(settings[:, [at]] / scale[at], seed) is None for at in range(len(scale))]] = np.inf
         clusters = _clusters(settings / scale, seed)
         regime = np.zeros(len(sensors), np.int64) if clusters is None else clusters.predict(settings / scale)
         kinds = range(int(regime.max()) + 1)
