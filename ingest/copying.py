@@ -14,6 +14,7 @@ from kit.database import Conn
 _COLUMNS = sql.SQL(", ").join(map(sql.Identifier, storage.COLUMNS))
 _INTO = sql.SQL("copy {} ({}) from stdin (format binary)")
 _STAGE = sql.Identifier("telemetry_stage")
+INTO_TELEMETRY = _INTO.format(sql.Identifier("ingest", "telemetry"), _COLUMNS)
 
 
 def insert(conn: Conn, blocks: Sequence[Block], batch_id: int) -> list[Block]:
@@ -23,15 +24,15 @@ def insert(conn: Conn, blocks: Sequence[Block], batch_id: int) -> list[Block]:
     instead of locking each other out: blocks come sorted by shape.
     """
     try:
-        _copy(conn, sql.Identifier("ingest", "telemetry"), blocks, batch_id)
+        _copy(conn, INTO_TELEMETRY, blocks, batch_id)
         return list(blocks)
     except errors.UniqueViolation:
         conn.execute("rollback to savepoint meantime_copy")
         return _by_stage(conn, blocks, batch_id)
 
 
-def _copy(conn: Conn, table: sql.Identifier, blocks: Sequence[Block], batch_id: int) -> None:
-    with conn.cursor().copy(_INTO.format(table, _COLUMNS)) as copy:
+def _copy(conn: Conn, into: sql.Composed, blocks: Sequence[Block], batch_id: int) -> None:
+    with conn.cursor().copy(into) as copy:
         copy.write(b"".join([HEADER, *(binary(block, batch_id) for block in blocks), TRAILER]))
 
 
@@ -42,7 +43,7 @@ def _by_stage(conn: Conn, blocks: Sequence[Block], batch_id: int) -> list[Block]
         ).format(_STAGE)
     )
     conn.execute(sql.SQL("truncate {}").format(_STAGE))  # of an earlier write in this transaction
-    _copy(conn, _STAGE, blocks, batch_id)
+    _copy(conn, _INTO.format(_STAGE, _COLUMNS), blocks, batch_id)
     new = conn.execute(
         sql.SQL(
             """insert into ingest.telemetry ({columns})

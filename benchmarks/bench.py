@@ -1,0 +1,203 @@
+"""What the ingest benchmark runs on: the embedded PostgreSQL, a fleet, a door in a process of its own, figures."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import multiprocessing
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+
+from benchmarks.publishing import Load
+from ingest import copying, device_types, registry, storage
+from ingest.catalogue import Catalogue
+from ingest.intake import Bounds, Intake
+from ingest.message import Arrival
+from ingest.rows import HEADER, TRAILER, Block, binary, settle
+from ingest.topics import Topics
+from kit.database import Conn, connect, scalar
+from kit.process import stop_on_signals
+from kit.settings import Settings
+from meantime import postgres, schema
+
+ROLE = "meantime_ingest"
+METRICS = 64
+TABLES = (
+    "telemetry", "batch", "device_status", "rollup_dirty", "total", "run_hours", "run_hours_day", "session", "quarantine",
+    "dead_letter",
+)  # fmt: skip
+
+
+def emit(name: str, value: float, unit: str, **context: Any) -> None:
+    """One figure as a line of JSON."""
+    context["load"] = round(os.getloadavg()[0], 1)
+    print(
+        json.dumps({"name": name, "value": float(f"{value:.4g}"), "unit": unit, "context": context}),
+        flush=True,
+    )
+
+
+class Bench:
+    """A server with a fleet of devices of 64 metrics.
+
+    Attributes:
+        tokens: by uid.
+    """
+
+    def __init__(self, folder: Path, devices: int) -> None:
+        self.folder = folder
+        self.server = postgres.start(folder / "pg", settings={"shared_buffers": "64MB"})
+        schema.ensure_database(self.server.dsn("postgres"), "meantime")
+        self.dsn = self.server.dsn()
+        schema.migrate(self.dsn)
+        self.conn = connect(self.dsn, application="benchmark", autocommit=True)
+        metric = {"unit": "1", "low": -1e6, "high": 1e6}
+        names = [f"m{n}" for n in range(METRICS)]
+        model = {"code": "bench", "name_en": "Benchmark", "name_zh": "基准", "kind": "pump"}
+        metrics = [{"name": name, "name_en": name, "name_zh": name, **metric} for name in names]
+        device_types.load(self.conn, {"model": model, "metric": metrics})
+        with self.conn.transaction():
+            made = [registry.provision(self.conn, f"d{n}", "bench") for n in range(devices)]
+        self.tokens = {each.uid: each.token for each in made}
+        self.start_ms = int(time.time() * 1000) - 6 * 3_600_000
+
+    def load(self, count: int, k: int, devices: int = 500, **more: Any) -> Load:
+        """Messages of a number of devices."""
+        return Load(count, k, [f"d{n}" for n in range(devices)], self.start_ms, **more)
+
+    def empty(self) -> None:
+        """Forget all rows."""
+        names = ", ".join(f"ingest.{name}" for name in TABLES)
+        self.conn.execute(f"truncate {names}")  # type: ignore[arg-type]
+        self.conn.execute("checkpoint")
+
+    def stored(self) -> int:
+        """Rows that are committed."""
+        return int(scalar(self.conn, "select coalesce(sum(rows), 0) from ingest.batch"))
+
+    def wait(self, count: int, seconds: float = 120) -> None:
+        """Return once so many rows are committed."""
+        end = time.monotonic() + seconds
+        while self.stored() < count:
+            if time.monotonic() > end:
+                raise TimeoutError(f"{self.stored()} of {count} rows after {seconds} s")
+            time.sleep(0.02)
+
+    def door_rate(self) -> float:
+        """Rows per second between the first and the last commit; the first batch does not count."""
+        rows, seconds = self.conn.execute(
+            """select sum(rows) - (array_agg(rows order by id))[1],
+                      extract(epoch from max(committed_at) - min(committed_at))::float8
+               from ingest.batch where rows > 0"""
+        ).fetchone() or (0, 1)
+        return float(rows) / max(float(seconds), 1e-6)
+
+    def server_cpu(self) -> float:
+        """CPU seconds of all backends so far."""
+        pid = self.server.pid()
+        assert pid is not None
+        return sum(cpu(process.pid) for process in psutil.Process(pid).children())
+
+    def settings(self, **parts: Any) -> Settings:
+        """Settings of this database; parts are the settings' own groups."""
+        return Settings(database_url=self.dsn, **parts)
+
+    def copy_rate(self, load: Load, batch: int = 5000) -> float:
+        """The limit: the same rows, made beforehand, by binary COPY into the same empty table, committed in batches."""
+        self.empty()
+        with connect(self.dsn, role=ROLE, autocommit=True) as conn:
+            blocks = _blocks(conn, load, batch)
+            into = copying.INTO_TELEMETRY
+            data = [b"".join([HEADER, binary(block, n), TRAILER]) for n, block in enumerate(blocks)]
+            with conn.transaction():
+                storage.ensure(
+                    conn, {int(n) for block in blocks for n in np.unique(block.ts // storage.CHUNK_US)}
+                )
+            began = time.perf_counter()
+            for piece in data:
+                with conn.transaction(), conn.cursor().copy(into) as copy:
+                    copy.write(piece)
+            return load.count / (time.perf_counter() - began)
+
+    def close(self) -> None:
+        self.conn.close()
+        self.server.stop()
+
+
+def _blocks(conn: Conn, load: Load, batch: int) -> list[Block]:
+    catalogue = Catalogue(Topics("meantime"), register=False)
+    now = datetime.now(UTC)
+    said = map(load.message, range(load.count))
+    arrivals = [Arrival(topic, body, None, None, now) for topic, body in said]
+    found: list[Block] = []
+    with conn.transaction():
+        _, present = catalogue.begin(conn)
+        for first in range(0, len(arrivals), batch):
+            intake = Intake(conn, catalogue, Bounds(present, 400, 300))
+            catalogue.resolve(conn, arrivals[first : first + batch])
+            intake.take(arrivals[first : first + batch])
+            found += [settle(group)[0] for group in intake.groups.values()]
+    return found
+
+
+@contextmanager
+def bench(devices: int) -> Iterator[Bench]:
+    """A server in a temporary folder, fsync on."""
+    folder = Path(tempfile.mkdtemp(prefix="meantime-bench-", dir="/var/tmp"))
+    folder.chmod(0o711)
+    made = Bench(folder, devices)
+    try:
+        yield made
+    finally:
+        made.close()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _serve(module: str, settings: Settings) -> None:
+    importlib.import_module(module).run(settings, stop_on_signals())
+
+
+@contextmanager
+def door(module: str, settings: Settings) -> Iterator[int]:
+    """A front door in a process of its own; gives its pid."""
+    process = multiprocessing.get_context("spawn").Process(target=_serve, args=(module, settings))
+    process.start()
+    assert process.pid is not None
+    try:
+        yield process.pid
+    finally:
+        process.terminate()
+        process.join(15)
+
+
+def cpu(pid: int) -> float:
+    """CPU seconds of a process so far."""
+    try:
+        times = psutil.Process(pid).cpu_times()
+    except psutil.NoSuchProcess:
+        return 0.0
+    return float(times.user + times.system)
+
+
+def spent(*meters: Callable[[], float]) -> Callable[[], list[float]]:
+    """`spent(a, b)()` gives what each meter has risen since."""
+    before = [meter() for meter in meters]
+    return lambda: [meter() - start for meter, start in zip(meters, before, strict=True)]
+
+
+def percentile(values: Sequence[float], share: float) -> float:
+    return float(np.percentile(np.array(values), share * 100))
+
+
+def median(values: Sequence[float]) -> float:
+    return float(np.median(np.array(values)))
