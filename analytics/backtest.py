@@ -1,4 +1,6 @@
-"""Rerun a stored period with other tuning through the same engine: which detections would appear, which vanish."""
+"""Rerun a stored period with other tuning through the same engine: which detections would appear, which vanish, and
+what the orders from either would have been worth against the repairs on record.
+"""
 
 from __future__ import annotations
 
@@ -13,10 +15,13 @@ from analytics import store
 from analytics.block import Block, Event, Reset
 from analytics.detectors.protocol import Finding
 from analytics.engine import Engine
+from analytics.episodes import HORIZON, Episodes, Opened, Outcome, Repair, outcome
+from analytics.prediction.decision import Costs
 from analytics.reader import Reader
 from analytics.rules import Rules
 from analytics.store import Position, microseconds, moment
 from analytics.worker import days_of
+from kit.clock import now
 from kit.database import Conn, rows
 from kit.errors import Invalid
 
@@ -46,6 +51,8 @@ class Report:
         live, changed: all raises of the period.
         appear, vanish: raises of `changed` (`live`) without one of the other near it on that device and mode.
         kept: pairs (live, changed) of the same episode.
+        live_outcome, changed_outcome: the orders they open, against the recorded repairs.
+        cost_difference: of `changed` to `live`, in the unit of the costs; less than 0 is cheaper.
     """
 
     start: datetime
@@ -56,14 +63,24 @@ class Report:
     appear: list[Raised]
     vanish: list[Raised]
     kept: list[tuple[Raised, Raised]]
+    live_outcome: Outcome
+    changed_outcome: Outcome
+    cost_difference: float
 
 
 def run(
-    conn: Conn, start: datetime, end: datetime, rules: Mapping[str, Any] | None, *, warmup: timedelta = WARMUP
+    conn: Conn,
+    start: datetime,
+    end: datetime,
+    rules: Mapping[str, Any] | None,
+    *,
+    warmup: timedelta = WARMUP,
+    costs: Costs | None = None,
 ) -> Report:
     """Rerun [start, end] with the rules in force and with `rules` (a parsed TOML file; None: the defaults).
 
-    Writes nothing; both runs begin without knowledge `warmup` before the period.
+    Writes nothing; both runs begin without knowledge `warmup` before the period. `costs` of a failure, a visit and a
+    needless visit default to those of the prediction.
 
     Raises:
         Invalid: the period is empty, or the rules are (see `Rules.of`).
@@ -81,13 +98,35 @@ def run(
         for one in runs:
             one.take(piece)
     live, changed = (_raises(one.found, start) for one in runs)
+    repairs, known_until = _repairs(conn, start, end)
+    before, after = (
+        outcome(one.orders(microseconds(start)), repairs, one.components(), known_until, costs or Costs())
+        for one in runs
+    )
     near = [(raised, _near(raised, changed)) for raised in live]
     return Report(
         start, end, count, live, changed,
         [raised for raised in changed if _near(raised, live) is None],
         [raised for raised, other in near if other is None],
         [(raised, other) for raised, other in near if other is not None],
+        before, after, after.cost - before.cost,
     )  # fmt: skip
+
+
+def _repairs(conn: Conn, start: datetime, end: datetime) -> tuple[list[Repair], int]:
+    """Repairs that orders of the period may have come before, and until when they are known. An order's repair
+    counts when its engineer found a fault; others (a replayed recording) always."""
+    until = min(now(conn), end + timedelta(microseconds=HORIZON))
+    found = conn.execute(
+        """select r.device_id, r.component, r.ts, r.reason from analytics.reset r
+           where r.ts > %s and r.ts <= %s
+             and (r.reason !~ '^WO-[0-9]+ '
+                  or exists (select from reports.failure f where f.number = split_part(r.reason, ' ', 1)))
+           order by r.ts, r.id""",
+        (start, until),
+    ).fetchall()
+    inside = [Repair(device, component, microseconds(ts), reason) for device, component, ts, reason in found]
+    return inside, microseconds(until)
 
 
 @dataclass(frozen=True)
@@ -122,6 +161,22 @@ class _Run:
             for engine in self._engines.values():
                 if engine.devices:
                     engine.refresh_fleet()
+
+    def orders(self, start: int) -> list[Opened]:
+        """The orders that open from a time on."""
+        episodes = Episodes()
+        for device, finding in sorted(self.found, key=lambda found: found[1].ts):
+            episodes.take(device, finding)
+        return [one for one in episodes.opened if one.ts >= start]
+
+    def components(self) -> dict[tuple[int, str], str]:
+        """The component of each device and failure mode with findings."""
+        of = {
+            device: {mode.code: mode.component for mode in engine.definition.modes}
+            for engine in self._engines.values()
+            for device in engine.devices
+        }
+        return {(device, finding.mode): of[device][finding.mode] for device, finding in self.found}
 
 
 def _stream(conn: Conn, first: datetime, last: datetime, reader: Reader) -> Iterator[_Piece]:

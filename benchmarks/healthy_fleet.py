@@ -19,7 +19,6 @@ import time
 import tomllib
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -31,13 +30,13 @@ from analytics.block import Block, Event, Reset
 from analytics.definitions import DAY, HOUR, Code, Definition, Metric, Mode, Symptom
 from analytics.detectors.protocol import Finding
 from analytics.engine import Engine
+from analytics.episodes import Episodes
 from analytics.rules import Rules
 from simulators import readings
 from simulators.faults import CodeEvent, Fault, FaultBook, code_events, micros
 from simulators.fleet import Machine, fleet, plan_history
 
 BEGIN = datetime(2025, 7, 1, tzinfo=UTC)
-COOL_DOWN = 7 * DAY
 REPAIR = DAY  # from the order, or from the breakdown, to the repair
 TYPES = Path(meantime.__file__).parent / "device_types"
 
@@ -63,36 +62,12 @@ def definition(path: Path) -> Definition:
     )
 
 
-@dataclass
-class Orders:
-    """Orders by the rules of the module; `opened` has (device, mode, time, rule)."""
-
-    opened: list[tuple[int, str, int, str]] = field(default_factory=list)
-    _alarms: dict[tuple[int, str], set[str]] = field(default_factory=dict)
-    _ended: dict[tuple[int, str], int] = field(default_factory=dict)
-
-    def take(self, device: int, finding: Finding) -> bool:
-        """Count a finding; whether it opened an order."""
-        key = device, finding.mode
-        alarms = self._alarms.setdefault(key, set())
-        if finding.kind == "clear":
-            alarms.difference_update(alarms.copy() if finding.rule == "reset" else {finding.rule})
-            if not alarms:
-                self._ended[key] = finding.ts
-            return False
-        first = not alarms and finding.ts >= self._ended.get(key, -COOL_DOWN) + COOL_DOWN
-        alarms.add(finding.rule)
-        if first and finding.severity < 4:
-            self.opened.append((device, finding.mode, finding.ts, finding.rule))
-        return first and finding.severity < 4
-
-
 class Fleet:
     """Machines and the engines that watch them."""
 
     def __init__(self, seed: int, devices: int, faults: Sequence[Fault], rules: Rules) -> None:
         self.seed, self.machines = seed, fleet(seed, devices)
-        self.book, self.orders = FaultBook(faults), Orders()
+        self.book, self.orders = FaultBook(faults), Episodes()
         self.found: dict[tuple[int, str, int], int] = {}  # first alarm of a fault (number, mode, onset)
         self.engines = {d.model: Engine(d, rules) for d in map(definition, sorted(TYPES.glob("*.toml")))}
         self._by_uid = {machine.uid: machine for machine in self.machines}
@@ -135,7 +110,7 @@ class Fleet:
             active = fault.onset <= finding.ts and (fault.repaired is None or finding.ts < fault.repaired)
             if finding.kind == "raise" and active and fault.mode == finding.mode:
                 self.found.setdefault((device, fault.mode, fault.onset), finding.ts)
-                if opened:
+                if opened is not None:
                     self._due.append((finding.ts + REPAIR, fault))
 
     def _repair(self, until: int) -> None:
@@ -168,7 +143,7 @@ def score(its: Fleet) -> dict[str, Any]:
         if ts is not None and ts < fault.failed:
             leads.append((fault.failed - ts) / HOUR)
     matched = {(number, mode, ts) for (number, mode, _), ts in its.found.items()}
-    false = [order for order in its.orders.opened if order[:3] not in matched]
+    false = [one for one in its.orders.opened if (one.device, one.mode, one.ts) not in matched]
     return {
         "recall": len(leads) / max(len(showing), 1),
         "leads": leads,
@@ -202,8 +177,8 @@ def main() -> None:
     size = {"seed": given.seed, "devices": devices, "days": days}
     line(
         "healthy_fleet.false_orders_per_device_year", len(opened) / years, **size, orders=len(opened),
-        rows=healthy.rows, by_rule=Counter(order[3] for order in opened),
-        by_mode=Counter(order[1] for order in opened), cpu_s=round(time.process_time() - began),
+        rows=healthy.rows, by_rule=Counter(one.rule for one in opened),
+        by_mode=Counter(one.mode for one in opened), cpu_s=round(time.process_time() - began),
     )  # fmt: skip
     its = fleet(given.seed, devices)
     planted = plan_history(given.seed, its, BEGIN, BEGIN + timedelta(days=days))
@@ -213,7 +188,7 @@ def main() -> None:
     line("healthy_fleet.lead_h_p50", float(leads[1]), p10=round(leads[0], 1), p90=round(leads[2], 1))
     line(
         "healthy_fleet.false_orders_per_device_year_with_faults", len(found["false"]) / years,
-        orders=len(found["false"]), by_rule=Counter(order[3] for order in found["false"]),
+        orders=len(found["false"]), by_rule=Counter(one.rule for one in found["false"]),
         cpu_s=round(time.process_time() - began),
     )  # fmt: skip
 

@@ -8,8 +8,9 @@ import pytest
 
 from analytics import backtest, explain, store, worker
 from analytics.definitions import DAY
+from analytics.prediction.decision import Costs
 from analytics.store import moment
-from kit import follow
+from kit import clock, follow
 from kit.database import Conn, scalar
 from kit.errors import Invalid, NotFound
 from kit.settings import Settings
@@ -108,6 +109,27 @@ def test_a_backtest_says_what_other_rules_would_have_raised(found: Conn) -> None
     more = backtest.run(found, moment(START + 7 * DAY), moment(START + 12 * DAY), {"shift": {"limit": 2.0}})
     assert len(more.changed) > len(more.live)
     assert all(raised.ts >= moment(START + 7 * DAY) for raised in more.changed)
+
+
+def test_a_backtest_holds_orders_against_repairs_and_says_what_the_difference_costs(found: Conn) -> None:
+    broken = scalar(
+        found, "select device_id from analytics.detection where rule = 'shift' and kind = 'raise'"
+    )
+    orders_of = (
+        "insert into analytics.reset (device_id, component, ts, reason) values (%s, 'bearing', %s, %s)"
+    )
+    found.execute(orders_of, (broken, moment(START + 12 * DAY), "replayed"))
+    # An engineer who found no fault repaired nothing: that order's visit does not count as a repair.
+    found.execute(orders_of, (broken, moment(START + 11 * DAY), "WO-000001 none"))
+    clock.set_rate(found, 0, sim=moment(START + 60 * DAY))
+    costs = Costs(failure=100.0, visit=10.0, needless=20.0)
+    quiet = {"shift": {"off": True}, "spike": {"off": True}}
+    report = backtest.run(found, moment(START), moment(START + 12 * DAY), quiet, costs=costs)
+    live, changed = report.live_outcome, report.changed_outcome
+    assert (live.repairs, live.announced, live.right, live.false) == (2, 2, 2, 0)
+    assert live.lead_hours[1] > live.lead_hours[0] > 24
+    assert (changed.announced, changed.recall, changed.precision) == (1, 0.5, 1.0)
+    assert (live.cost, changed.cost, report.cost_difference) == (20.0, 110.0, 90.0)
 
 
 def test_a_backtest_refuses_what_makes_no_sense(db: Conn) -> None:
