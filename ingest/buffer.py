@@ -34,12 +34,14 @@ class Buffer(Generic[T]):
     Attributes:
         high: messages above which `full` turns on.
         high_bytes: the same in bytes, so that large messages are bounded too.
+        count, queued: messages held, and those of them that nobody has taken yet.
     """
 
     high: int
     high_bytes: int = 64 << 20
     low_share: float = 0.5
     count: int = 0
+    queued: int = 0
     size: int = 0
     peak: int = 0
     full: bool = False
@@ -49,6 +51,7 @@ class Buffer(Generic[T]):
         """Append a piece; returns True when the door must stop reading."""
         self._pieces.append(piece)
         self.count += piece.count
+        self.queued += piece.count
         self.size += piece.size
         self.peak = max(self.peak, self.count)
         if self.count > self.high or self.size > self.high_bytes:
@@ -62,6 +65,7 @@ class Buffer(Generic[T]):
         while self._pieces and count < limit:
             taken.append(self._pieces.popleft())
             count += taken[-1].count
+        self.queued -= count
         return taken
 
     def done(self, pieces: list[T]) -> bool:

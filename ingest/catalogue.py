@@ -119,6 +119,7 @@ class Catalogue:
         # For one write only, with the device's uid: what is unknown now may be known at the next.
         self.refused: dict[Key, tuple[Refused, str | None]] = {}
         self.translated: set[Key] = set()
+        self.epoch = 0  # counts how often everything was forgotten
         self._models: dict[str, Model] = {}
         self._version: int | None = None
 
@@ -126,6 +127,7 @@ class Catalogue:
         """Read everything anew when next needed."""
         self.routes, self._models, self._version = {}, {}, None
         self.translated = set()
+        self.epoch += 1  # after the change: who has read it before has seen nothing of the new
 
     def begin(self, conn: Conn) -> tuple[int, int]:
         """Start a write: the id of its batch and the present in µs; forgets what has changed meanwhile.

@@ -8,13 +8,13 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from operator import attrgetter
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from ingest import payload, units
 from ingest.catalogue import Catalogue, Layout, Route, key_of
+from ingest.foresight import Foreseen, foresee
 from ingest.message import Arrival, Bad, Fault, Item, Refused, Row, Spoilt, State, clean
 from ingest.uniform import NO_SEQ, Part
 from kit import logs
@@ -22,7 +22,6 @@ from kit.database import EPOCH, Conn
 from kit.errors import Invalid
 
 log = logs.get(__name__)
-_stamp, _payload = attrgetter("received_at"), attrgetter("payload")
 MICROSECOND = timedelta(microseconds=1)
 DAY = 86_400_000_000  # µs
 UNSET_BEFORE = 365 * DAY  # a clock that shows 1970 was never set
@@ -77,29 +76,6 @@ class Group:
         self.seq.append(NO_SEQ if seq is None else seq)
         self.received.append(received)
         self.values.extend(values.values())
-
-
-class Pile(NamedTuple):
-    """Messages that should be alike, with their routes and times of arrival in µs: parallel lists."""
-
-    arrivals: Sequence[Arrival]
-    routes: Sequence[Any]  # Route; None only where nobody looks
-    received: Sequence[int]
-
-    def take(self, at: Sequence[int]) -> Pile:
-        """Some of them."""
-        arrivals, routes, received = self
-        return Pile([arrivals[n] for n in at], [routes[n] for n in at], [received[n] for n in at])
-
-    def decode(self, layout: Layout) -> Part | None:
-        """All of them, or None when one is different."""
-        payloads = list(map(_payload, self.arrivals))
-        return layout.decoder(payloads, [route.device_id for route in self.routes], self.received)
-
-    def halves(self) -> tuple[Pile, Pile]:
-        """Two smaller piles."""
-        middle = len(self.arrivals) // 2
-        return self.take(range(middle)), self.take(range(middle, len(self.arrivals)))
 
 
 @dataclass(frozen=True)
@@ -157,39 +133,36 @@ class Intake:
         self.letters: list[Letter] = []
         self.foreign: list[Arrival] = []
 
-    def take(self, arrivals: Sequence[Arrival]) -> None:
-        """Decode all; whatever is wrong with one message stays with it."""
-        routes = list(map(self._catalogue.routes.get, map(key_of, arrivals)))
-        stamps = list(map(_stamp, arrivals))  # a door stamps many messages with one object
-        micros = {stamp: micros_of(stamp) for stamp in set(stamps)}
-        received = [micros[stamp] for stamp in stamps]
-        usual = [route.usual if route is not None else None for route in routes]
-        for layout in dict.fromkeys(usual):
-            pile = Pile(arrivals, routes, received)
-            if layout is None:
-                for n in [n for n, each in enumerate(usual) if each is None]:
-                    self._single(arrivals[n], routes[n], received[n])
-            elif usual.count(layout) == len(usual):
-                self._together(layout, pile)
-            else:
-                self._together(layout, pile.take([n for n, each in enumerate(usual) if each is layout]))
+    def take(self, arrivals: Sequence[Arrival], foreseen: Foreseen | None = None) -> None:
+        """Decode all; whatever is wrong with one message stays with it. What was foreseen is used if it still holds."""
+        if foreseen is None or foreseen.epoch != self._catalogue.epoch:
+            foreseen = foresee(self._catalogue, arrivals)
+        again: list[Arrival] = []
+        self._keep(foreseen)
+        for arrival, route, received in zip(*foreseen.new, strict=True):
+            known = self._catalogue.routes.get(key_of(arrival)) if route is None else route
+            if known is None or known.usual is None:
+                self._single(arrival, known, received)
+            else:  # the first message of a device has told what the others are like
+                again.append(arrival)
+        if again:
+            more = foresee(self._catalogue, again)
+            self._keep(more)
+            for arrival, route, received in zip(*more.new, strict=True):
+                self._single(arrival, route, received)
 
-    def _together(self, layout: Layout, pile: Pile) -> None:
-        """Messages that should all have the same metrics; the one that is different is found by halving."""
-        part = pile.decode(layout)
-        if part is None and len(pile.arrivals) == 1:
-            pile.routes[0].surprise()
-            self._single(pile.arrivals[0], pile.routes[0], pile.received[0])
-        elif part is None:
-            for half in pile.halves():
-                self._together(layout, half)
-        else:
+    def _keep(self, foreseen: Foreseen) -> None:
+        """What is decoded, and what turned out to be different."""
+        for layout, pile, part in foreseen.decoded:
             believed = (part.ts >= self._low) & (part.ts <= self._high)
-            if not believed.all():
-                for n in np.flatnonzero(~believed).tolist():
-                    self._careful(pile.arrivals[n], pile.routes[n], pile.received[n])
-                part = part.take(believed)
-            self.group(layout).parts.append(part)
+            for n in np.flatnonzero(~believed).tolist():
+                self._careful(pile.arrivals[n], pile.routes[n], pile.received[n])
+            self.group(layout).parts.append(part if believed.all() else part.take(believed))
+        for pile in foreseen.odd:
+            route = pile.routes[0]
+            assert route is not None  # nothing is expected of the unknown
+            route.surprise()
+            self._single(pile.arrivals[0], route, pile.received[0])
 
     def _single(self, arrival: Arrival, route: Route | None, received: int) -> None:
         """One message on its own; when it is plain, the next from there are expected to be like it."""

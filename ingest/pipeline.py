@@ -42,6 +42,7 @@ def calm_collector() -> None:
 class Store(Protocol):
     """What the pipeline needs of `ingest.store.Store`; one per pipeline, used by the writer thread alone."""
 
+    def foresee(self, arrivals: Sequence[Arrival]) -> None: ...
     def write(self, conn: Conn, arrivals: Sequence[Arrival]) -> Any: ...
     def committed(self, written: Any) -> None: ...
     def rolled_back(self) -> None: ...
@@ -76,6 +77,15 @@ class Chunk:
     @property
     def count(self) -> int:
         return len(self.arrivals) or 1
+
+
+class Batch:
+    """Chunks that are written together."""
+
+    def __init__(self, chunks: list[Chunk]) -> None:
+        self.chunks = chunks
+        self.arrivals = [arrival for chunk in chunks for arrival in chunk.arrivals]
+        self.effects = [effect for chunk in chunks for effect in chunk.effects]
 
 
 @dataclass
@@ -119,18 +129,22 @@ class Pipeline:
         self._closing = False
         self._abandon = threading.Event()
         self._writing_since: float | None = None
+        self._busy = self._decoding = False
+        self._next_batch: Batch | None = None
+        self._helper = threading.Thread(target=self._decode_ahead, name=f"{door}-decoder", daemon=True)
         self._thread = threading.Thread(target=self._run, name=f"{door}-writer", daemon=True)
 
     def start(self) -> None:
         self._thread.start()
+        self._helper.start()
 
     def submit(self, chunk: Chunk) -> bool:
         """Queue a chunk; returns True when the door must stop reading."""
         with self._changed:
             first = not self.buffer.waiting
             full = self.buffer.add(chunk)
-            if first or self.buffer.count >= self._batch:
-                self._changed.notify()
+            if first or self.buffer.queued >= self._batch // 2:
+                self._changed.notify_all()
             return full
 
     def done(self, chunks: list[Chunk]) -> bool:
@@ -167,43 +181,78 @@ class Pipeline:
         it was never acknowledged, so its sender will send it again."""
         with self._changed:
             self._closing = True
-            self._changed.notify()
+            self._changed.notify_all()
         self._thread.join(seconds)
         left = self._thread.is_alive()
         self._abandon.set()
         return not left
 
-    def _next(self) -> list[Chunk]:
-        """The next chunks to write; waits for the first one, then a moment for company. Empty: closed."""
+    def _next(self) -> Batch | None:
+        """The next batch; waits for a first message, then a moment for company. None: closed."""
         with self._changed:
-            self._changed.wait_for(lambda: self.buffer.waiting or self._closing)
-            if not self._closing and self._linger > 0:
+            self._busy = False
+            self._changed.wait_for(
+                lambda: self._next_batch or (not self._decoding and (self.buffer.waiting or self._closing))
+            )
+            if (batch := self._next_batch) is not None:
+                self._next_batch = None
+            else:
+                self._linger_a_moment()
+                chunks = self.buffer.take(self._batch)
+                batch = Batch(chunks) if chunks else None
+            self._busy = True
+            self._writing_since = batch.chunks[0].at if batch is not None else None
+            self._changed.notify_all()
+            return batch
+
+    def _linger_a_moment(self) -> None:
+        """So that messages on their way share a transaction; who has waited already waits no more."""
+        oldest = self.buffer.oldest
+        left = self._linger - (time.monotonic() - oldest.at) if oldest is not None else 0.0
+        if left > 0:
+            self._changed.wait_for(lambda: self.buffer.queued >= self._batch or self._closing, left)
+
+    def _decode_ahead(self) -> None:
+        """While a batch is being written and half of another is waiting: decode that one, so that Python works while
+        PostgreSQL does. Only the writer touches the database, in the order of arrival."""
+        while True:
+            with self._changed:
                 self._changed.wait_for(
-                    lambda: self.buffer.count >= self._batch or self._closing, self._linger
+                    lambda: (
+                        self._closing
+                        or (self._busy and not self._next_batch and self.buffer.queued >= self._batch // 2)
+                    )
                 )
-            chunks = self.buffer.take(self._batch)
-            self._writing_since = chunks[0].at if chunks else None
-            return chunks
+                if self._closing:
+                    return
+                self._decoding = True
+                chunks = self.buffer.take(self._batch)
+            batch = Batch(chunks)
+            try:
+                self._store.foresee(batch.arrivals)
+            except Exception as error:  # the writer finds it again and deals with it
+                log.error("decoding ahead failed", door=self._door, error=repr(error), exc_info=error)
+            with self._changed:
+                self._decoding, self._next_batch = False, batch
+                self._changed.notify_all()
 
     def _run(self) -> None:
-        while chunks := self._next():
-            if not self._store_somehow(chunks):
+        while (batch := self._next()) is not None:
+            if not self._store_somehow(batch):
                 break
             self.counts.batches += 1
-            self.counts.stored += sum(len(chunk.arrivals) for chunk in chunks)
+            self.counts.stored += len(batch.arrivals)
             with self._changed:
                 self._writing_since = None
-            self._released(chunks)
+            self._released(batch.chunks)
         self._drop()
 
-    def _store_somehow(self, chunks: list[Chunk]) -> bool:
-        """Try until the chunks are stored; False when told to abandon them."""
-        arrivals = [arrival for chunk in chunks for arrival in chunk.arrivals]
-        effects = [effect for chunk in chunks for effect in chunk.effects]
+    def _store_somehow(self, batch: Batch) -> bool:
+        """Try until the batch is stored; False when told to abandon it."""
         pause = FIRST_PAUSE
         while not self._abandon.is_set():
             try:
-                self._split(arrivals, effects)
+                self._split(batch.arrivals, batch.effects)
             except Exception as error:  # noqa: BLE001 - everything but poison: wait and try again
                 self._failed(error, pause)
                 self._abandon.wait(pause)

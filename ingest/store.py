@@ -15,6 +15,7 @@ from psycopg import errors, pq
 
 from ingest import copying, facts, run_hours, storage
 from ingest.catalogue import Catalogue
+from ingest.foresight import Foreseen, foresee
 from ingest.formats import topics
 from ingest.intake import Bounds, Group, Intake, Quarantined
 from ingest.message import Arrival, Bad
@@ -98,7 +99,13 @@ class Store:
             settings.topic_prefix, settings.sparkplug_uid, live=door not in ("replay", "seed")
         )
         self._recent = Recent()
+        self._foreseen: Foreseen | None = None
         self._chunks: set[int] = set()
+
+    def foresee(self, arrivals: Sequence[Arrival]) -> None:
+        """Decode what will be written next as far as possible without the database. The one method that another
+        thread may call meanwhile; `write` with the very same list makes use of it."""
+        self._foreseen = foresee(self._catalogue, arrivals)
 
     def write(self, conn: Conn, arrivals: Sequence[Arrival]) -> Written:
         """Store a batch. What cannot be used goes to the dead letters or the quarantine and stops nothing.
@@ -178,7 +185,8 @@ class Store:
                 intake.refuse(arrival, "database_refused", "PostgreSQL refused the rows of this message.")
         sound = [arrival for arrival in arrivals if id(arrival) not in poison] if poison else arrivals
         self._catalogue.resolve(conn, sound)
-        intake.take(sound)
+        foreseen, self._foreseen = self._foreseen, None
+        intake.take(sound, foreseen if foreseen is not None and foreseen.arrivals is sound else None)
         commands = self._translate(conn, intake) if intake.foreign else []
         written = self._store(conn, batch_id, intake, messages=len(arrivals), remember=True)
         return replace(written, commands=commands) if commands else written
