@@ -14,6 +14,7 @@ from analytics.definitions import HOUR, Bools, Floats
 from analytics.prediction.decision import muted
 from analytics.prediction.features import Table
 from analytics.prediction.history import Log
+from analytics.prediction.threads import one_thread
 from kit.errors import Invalid
 
 FEWEST_FAILURES = 10
@@ -53,6 +54,7 @@ class ComponentModel:
     failures: int
     settings: Settings
 
+    @one_thread()
     def probability(self, table: Table) -> Floats:
         """[row] probability of failure within the horizon.
 
@@ -67,6 +69,7 @@ class ComponentModel:
         found: Floats = self.classifier.predict_proba(table.x)[:, 1]
         return found
 
+    @one_thread()
     def drivers(self, table: Table, row: int) -> list[tuple[str, float]]:
         """What drove a row's probability: by how much it falls when all features of one subject (a metric, a code, a
         component) are as usual; those that matter, the strongest first."""
@@ -86,6 +89,7 @@ def fails_within(failures: Log, table: Table, hours: float) -> Bools:
     return later > failures.before(table.device, table.ts)
 
 
+@one_thread()
 def fit(
     component: str,
     table: Table,

@@ -11,6 +11,7 @@ from sklearn.cluster import KMeans
 from sklearn.metrics import silhouette_score
 
 from analytics.definitions import Bools, Floats, Ints
+from analytics.prediction.threads import one_thread
 from kit.errors import Invalid
 
 MOST = 8
@@ -89,6 +90,7 @@ def _held(z: Floats) -> Floats:
     return np.where(last >= 0, held, 0.0)
 
 
+@one_thread()
 def _clusters(scaled: Floats, seed: int) -> Any:
     """The clusters of settings that are clearly apart; None where there are none."""
     if not scaled.shape[1] or len(scaled) < 50:

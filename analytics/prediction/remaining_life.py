@@ -14,6 +14,7 @@ from analytics.definitions import Floats, Ints
 from analytics.prediction import life_features
 from analytics.prediction.life_features import Health
 from analytics.prediction.regimes import Regimes, Run
+from analytics.prediction.threads import one_thread
 from kit.errors import Invalid
 
 COVERAGE = 0.8
@@ -82,6 +83,7 @@ class LifeModel:
     widen: Floats
     held_out: dict[str, float]
 
+    @one_thread()
     def predict(self, runs: Sequence[Run]) -> Life:
         """After the last cycle of each run.
 
@@ -102,6 +104,7 @@ class LifeModel:
         return Life(low, np.clip(life.median, low, high), high, life.expected)
 
 
+@one_thread()
 def fit(runs: Sequence[Run], settings: Settings = Settings()) -> LifeModel:
     """Learn from runs to failure.
 
