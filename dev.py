@@ -40,13 +40,17 @@ def fail(text: str) -> None:
 
 def check_python() -> None:
     if sys.version_info < (3, 11):  # noqa: UP036 - this file is what finds an older Python out
-        fail(f"Python 3.11 or newer is needed; this is {sys.version.split()[0]}. Start dev.py with a newer one.")
+        fail(
+            f"Python 3.11 or newer is needed; this is {sys.version.split()[0]}. Start dev.py with a newer one."
+        )
     try:
         import ensurepip  # noqa: F401
         import venv  # noqa: F401
     except ImportError:
         version = f"{sys.version_info.major}.{sys.version_info.minor}"
-        fail(f"Python's 'venv' module is incomplete. On Debian or Ubuntu: sudo apt-get install python{version}-venv")
+        fail(
+            f"Python's 'venv' module is incomplete. On Debian or Ubuntu: sudo apt-get install python{version}-venv"
+        )
 
 
 def stamp_of(lock: Path) -> str:
@@ -75,7 +79,10 @@ def setup(lock: Path) -> None:
 
 def install(installer: list[str], lock: Path) -> bool:
     env = os.environ | uv_environment() if "uv" in installer else dict(os.environ)
-    for arguments in (["--require-hashes", "-r", str(lock)], ["--no-deps", "--no-build-isolation", "-e", str(ROOT)]):
+    for arguments in (
+        ["--require-hashes", "-r", str(lock)],
+        ["--no-deps", "--no-build-isolation", "-e", str(ROOT)],
+    ):
         done = subprocess.run([*installer, *arguments], env=env, stderr=subprocess.PIPE, text=True, cwd=ROOT)
         if done.returncode:
             say(done.stderr.strip()[-2000:])
@@ -110,12 +117,18 @@ def uv_environment() -> dict[str, str]:
         "trusted-host": "UV_INSECURE_HOST",
         "cert": "SSL_CERT_FILE",
     }
-    listed = subprocess.run([str(PYTHON), "-m", "pip", "config", "list"], capture_output=True, text=True).stdout
+    listed = subprocess.run(
+        [str(PYTHON), "-m", "pip", "config", "list"], capture_output=True, text=True
+    ).stdout
     found: dict[str, str] = {}
     for line in listed.splitlines():
         key, _, value = line.partition("=")
         name = names.get(key.split(".", 1)[-1].strip("."))
-        if name and name not in os.environ and not (name == "UV_DEFAULT_INDEX" and "UV_INDEX_URL" in os.environ):
+        if (
+            name
+            and name not in os.environ
+            and not (name == "UV_DEFAULT_INDEX" and "UV_INDEX_URL" in os.environ)
+        ):
             found[name] = value.strip("'\"")
     if "UV_INDEX" in found:  # pip looks through all indexes for the best version; make uv do so too
         found.setdefault("UV_INDEX_STRATEGY", "unsafe-best-match")
@@ -166,7 +179,9 @@ def lock(rest: list[str]) -> None:
             "--no-annotate", "--no-emit-index-url", "--no-emit-find-links", "--python-version", "3.11",
             "pyproject.toml", *rest]  # fmt: skip
     subprocess.run([*base, "--extra", "dev", "--extra", "build", "-o", EVERYTHING.name], check=True, cwd=ROOT)
-    subprocess.run([*base, "--extra", "build", "-c", EVERYTHING.name, "-o", RUNTIME.name], check=True, cwd=ROOT)
+    subprocess.run(
+        [*base, "--extra", "build", "-c", EVERYTHING.name, "-o", RUNTIME.name], check=True, cwd=ROOT
+    )
 
 
 def doctor(rest: list[str]) -> None:
