@@ -9,14 +9,13 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import psutil
 
 from benchmarks.publishing import Load
 from ingest import copying, device_types, registry, storage
@@ -33,8 +32,8 @@ from meantime import postgres, schema
 ROLE = "meantime_ingest"
 METRICS = 64
 TABLES = (
-    "telemetry", "batch", "device_status", "rollup_dirty", "total", "run_hours", "run_hours_day", "session", "quarantine",
-    "dead_letter",
+    "telemetry", "batch", "device_status", "rollup_dirty", "total", "run_hours", "run_hours_day", "session",
+    "quarantine", "dead_letter",
 )  # fmt: skip
 
 
@@ -102,11 +101,12 @@ class Bench:
         ).fetchone() or (0, 1)
         return float(rows) / max(float(seconds), 1e-6)
 
-    def server_cpu(self) -> float:
-        """CPU seconds of all backends so far."""
+    @property
+    def pid(self) -> int:
+        """Of the server; its children are the backends."""
         pid = self.server.pid()
         assert pid is not None
-        return sum(cpu(process.pid) for process in psutil.Process(pid).children())
+        return pid
 
     def settings(self, **parts: Any) -> Settings:
         """Settings of this database; parts are the settings' own groups."""
@@ -178,21 +178,6 @@ def door(module: str, settings: Settings) -> Iterator[int]:
     finally:
         process.terminate()
         process.join(15)
-
-
-def cpu(pid: int) -> float:
-    """CPU seconds of a process so far."""
-    try:
-        times = psutil.Process(pid).cpu_times()
-    except psutil.NoSuchProcess:
-        return 0.0
-    return float(times.user + times.system)
-
-
-def spent(*meters: Callable[[], float]) -> Callable[[], list[float]]:
-    """`spent(a, b)()` gives what each meter has risen since."""
-    before = [meter() for meter in meters]
-    return lambda: [meter() - start for meter, start in zip(meters, before, strict=True)]
 
 
 def percentile(values: Sequence[float], share: float) -> float:

@@ -16,19 +16,20 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from functools import partial
+from dataclasses import replace
 from typing import Any
 
 import psutil
 
 from benchmarks import brokers, peers
-from benchmarks.bench import Bench, bench, cpu, door, emit, median, percentile, spent
+from benchmarks.bench import Bench, bench, door, emit, median, percentile
 from benchmarks.brokers import Broker
-from benchmarks.publishing import Load, elsewhere, paced, publish
+from benchmarks.publishing import Load, cpu, cpu_of_children, elsewhere, paced, publish
 from kit.settings import Collector, Endpoint, Ingest
 
 LINES, WINDOW = 8, 16_000
-COUNTS = {1: 60_000, 4: 60_000, 16: 30_000, 64: 10_000}
+WARM = 50_000_000  # number of the first message of a warming-up
+COUNTS = {1: 100_000, 4: 100_000, 16: 50_000, 64: 20_000}
 NAMES = ("collector", "endpoint", "latency", "stall", "duplicates", "connections", "sustained", "peers")
 
 
@@ -59,6 +60,7 @@ class Run:
     def __init__(self, made: Bench, quick: bool) -> None:
         self.bench, self.rounds = made, 1 if quick else 3
         self.quick, self.factor = quick, 1 if quick else 4
+        self._started: float | None = None
         self.ks = (4, 64) if quick else (1, 4, 16, 64)
 
     def count(self, k: int) -> int:
@@ -95,11 +97,13 @@ class Run:
         settings = self.bench.settings(endpoint=Endpoint(port=port), ingest=Ingest(**changes))
         with door("ingest.endpoint", settings) as pid:
             brokers.wait_for_port(port)
-            meters = spent(partial(cpu, pid), self.bench.server_cpu)
-            took, acked = elsewhere(publish, port, load, self.bench.tokens, lines, WINDOW)
-            own, server = meters()
-        self._check(load.count)
-        return acked / took, {"endpoint": own / acked * 1e6, "endpoint_postgres": server / acked * 1e6}
+            warm = replace(load, count=len(load.uids) * 4 + 4000, first=WARM, repeats=0.0)
+            sent = elsewhere(
+                publish, port, load, self.bench.tokens, lines, WINDOW, warm, [pid], [self.bench.pid]
+            )
+        self._check(load.count + warm.count)
+        own, server = (seconds / sent.acked * 1e6 for seconds in sent.cpu)
+        return sent.acked / sent.seconds, {"endpoint": own, "endpoint_postgres": server}
 
     def _check(self, rows: int) -> None:
         stored = self.bench.conn.execute("select count(*) from ingest.telemetry").fetchone()
@@ -162,7 +166,7 @@ class Run:
     def connections(self) -> None:
         """Many devices, each on its own connection."""
         for lines in (200, 5000):
-            load = self.bench.load(COUNTS[4] * self.factor, 4, lines)
+            load = self.bench.load(COUNTS[4] * self.factor // 2, 4, lines)
             rate, figures = self._endpoint(load, lines)
             emit(f"ingest.connections.{lines}", rate, "msg/s", cpu_us=round(figures["endpoint"], 2))
 
@@ -176,8 +180,8 @@ class Run:
             brokers.wait_for_port(port)
             while time.perf_counter() - began < seconds:
                 load = self.bench.load(COUNTS[4], 4, LINES, first=first)
-                took, acked = elsewhere(publish, port, load, self.bench.tokens, LINES, WINDOW)
-                rates.append(acked / took)
+                sent = elsewhere(publish, port, load, self.bench.tokens, LINES, WINDOW)
+                rates.append(sent.acked / sent.seconds)
                 first += load.count
         size, buffers = self.bench.conn.execute(
             """select sum(pg_total_relation_size(inhrelid))::bigint, pg_size_bytes(current_setting('shared_buffers'))
@@ -224,10 +228,10 @@ class Run:
                 publisher.result()
                 began = time.perf_counter()
                 subprocess.run(command, stdout=subprocess.DEVNULL, check=True, timeout=120)
-                return load.count / (time.perf_counter() - began)
+                return float(load.count / (time.perf_counter() - began))
             subprocess.run(command, stdout=subprocess.DEVNULL, check=True, timeout=120)
-            ended, (took, _) = time.perf_counter(), publisher.result()
-            return load.count / (took + max(0.0, ended - publisher.ended))
+            ended, sent = time.perf_counter(), publisher.result()
+            return float(load.count / (sent.seconds + max(0.0, ended - publisher.ended)))
         finally:
             broker.stop()
 
@@ -240,14 +244,15 @@ class Run:
             publisher = _Background(publish, broker.port, load, None, 4, WINDOW)
             if mode == "drain":
                 publisher.result()
-            meters = spent(self.bench.server_cpu, partial(cpu, broker.process.pid))
+            before = cpu_of_children(self.bench.pid)
             with door("ingest.collector", self.bench.settings(collector=where)) as pid:
                 self.bench.wait(load.count)
-                ended, own, (server, _) = time.perf_counter(), cpu(pid), meters()
-            took, _ = publisher.result()
+                ended, own = time.perf_counter(), cpu(pid)
+                server = cpu_of_children(self.bench.pid) - before
+            sent = publisher.result()
             self._check(load.count)
             if mode == "live":
-                return load.count / (took + max(0.0, ended - publisher.ended))
+                return float(load.count / (sent.seconds + max(0.0, ended - publisher.ended)))
             emit(
                 f"ingest.cpu_us_per_message.collector.k{load.k}",
                 own / load.count * 1e6,
@@ -258,6 +263,17 @@ class Run:
             return self.bench.door_rate()
         finally:
             broker.stop()
+
+    def _start_cpu(self) -> float:
+        """CPU seconds that a collector takes to start, measured once at a broker with nothing to say."""
+        if self._started is None:
+            broker = Broker(self.bench.folder)
+            where = Collector(host="127.0.0.1", port=broker.port, client_id="idle")
+            with door("ingest.collector", self.bench.settings(collector=where)) as pid:
+                time.sleep(4)
+                self._started = cpu(pid)
+            broker.stop()
+        return self._started
 
     def _reader(self, load: Load) -> float:
         broker = Broker(self.bench.folder)

@@ -16,6 +16,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import psutil
+
 from ingest.mqtt import packets as p
 from ingest.mqtt.encode import encode
 from ingest.mqtt.packets import V311
@@ -86,43 +88,87 @@ def connect(port: int, uid: str, token: str | None) -> socket.socket:
     return sock
 
 
+@dataclass(frozen=True)
+class Sent:
+    """What came of a load: seconds from the first byte to the last acknowledgement, and CPU seconds spent meanwhile
+    by each process that was watched."""
+
+    seconds: float
+    acked: int
+    cpu: tuple[float, ...] = ()
+
+
 def publish(
-    port: int, load: Load, tokens: dict[str, str] | None, lines: int, window: int
-) -> tuple[float, int]:
-    """Send all; with tokens each device has its own connection, without there are `lines` of them. Returns the
-    seconds from the first byte to the last acknowledgement, and the number of acknowledgements."""
-    made = [_line(port, load, tokens, n, lines) for n in range(lines)]
+    port: int, load: Load, tokens: dict[str, str] | None, lines: int, window: int,
+    warm: Load | None = None, watched: Sequence[int] = (), parents: Sequence[int] = (),
+) -> Sent:  # fmt: skip
+    """Send all, `warm` before the clock starts. With tokens each device has its own connection, without there are
+    `lines` of them.
+
+    Args:
+        watched: processes whose CPU time is taken.
+        parents: the same for the children of these.
+    """
     each = max(BLOCK, window // lines)
+    socks = [_connected(port, load, tokens, n) for n in range(lines)]
+    made = [Line(sock, _blocks(load, n, lines)) for n, sock in enumerate(socks)]
+    if warm is not None:
+        _run([Line(sock, _blocks(warm, n, lines)) for n, sock in enumerate(socks)], each)
+        time.sleep(1)
+    before = [*map(cpu, watched), *map(cpu_of_children, parents)]
     began = time.perf_counter()
+    _run(made, each)
+    took = time.perf_counter() - began
+    after = [*map(cpu, watched), *map(cpu_of_children, parents)]
+    for sock in socks:
+        sock.close()
+    used = tuple(now - then for now, then in zip(after, before, strict=True))
+    return Sent(took, sum(line.acked for line in made), used)
+
+
+def _run(made: list[Line], window: int) -> None:
     with selectors.DefaultSelector() as selector:
         for line in made:
             selector.register(line.sock, selectors.EVENT_READ | selectors.EVENT_WRITE, line)
-        open_ = set(range(len(made)))
+        open_ = len(made)
         while open_:
             for key, mask in selector.select():
                 line = key.data
-                _step(line, mask, each)
-                idle = not line.rest and (not line.blocks or line.sent - line.acked >= each)
+                _step(line, mask, window)
+                if not line.blocks and not line.rest and line.acked >= line.sent:
+                    open_ -= 1
+                    selector.unregister(line.sock)
+                    continue
+                idle = not line.rest and (not line.blocks or line.sent - line.acked >= window)
                 want = selectors.EVENT_READ if idle else selectors.EVENT_READ | selectors.EVENT_WRITE
                 if key.events != want:
                     selector.modify(line.sock, want, line)
-                if not line.blocks and not line.rest and line.acked >= line.sent:
-                    open_.discard(made.index(line))
-                    selector.unregister(line.sock)
-    took = time.perf_counter() - began
-    for line in made:
-        line.sock.close()
-    return took, sum(line.acked for line in made)
 
 
-def _line(port: int, load: Load, tokens: dict[str, str] | None, n: int, lines: int) -> Line:
+def _connected(port: int, load: Load, tokens: dict[str, str] | None, n: int) -> socket.socket:
     uid = load.uids[n] if tokens is not None else f"publisher-{n}"
-    sock = connect(port, uid, tokens[uid] if tokens is not None else None)
+    return connect(port, uid, tokens[uid] if tokens is not None else None)
+
+
+def _blocks(load: Load, n: int, lines: int) -> list[tuple[bytes, int]]:
+    """The messages of one connection in pieces, the last first."""
     frames = load.frames(range(n, load.count, lines))
-    blocks = [
-        (b"".join(frames[i : i + BLOCK]), len(frames[i : i + BLOCK])) for i in range(0, len(frames), BLOCK)
-    ]
-    return Line(sock, blocks[::-1])
+    pieces = (frames[at : at + BLOCK] for at in range(0, len(frames), BLOCK))
+    return [(b"".join(piece), len(piece)) for piece in pieces][::-1]
+
+
+def cpu(pid: int) -> float:
+    """CPU seconds of a process so far, 0 when it is gone."""
+    try:
+        times = psutil.Process(pid).cpu_times()
+    except psutil.NoSuchProcess:
+        return 0.0
+    return float(times.user + times.system)
+
+
+def cpu_of_children(pid: int) -> float:
+    """The same for a process's children together."""
+    return sum(cpu(child.pid) for child in psutil.Process(pid).children())
 
 
 def _step(line: Line, mask: int, window: int) -> None:
@@ -169,9 +215,8 @@ def paced(port: int, load: Load, tokens: dict[str, str] | None, lines: int, rate
 
 
 def _single(port: int, load: Load, tokens: dict[str, str] | None, n: int, lines: int) -> Line:
-    line = _line(port, load, tokens, n, lines)
-    line.blocks = [(frame, 1) for frame in load.frames(range(n, load.count, lines))][::-1]
-    return line
+    frames = load.frames(range(n, load.count, lines))
+    return Line(_connected(port, load, tokens, n), [(frame, 1) for frame in frames][::-1])
 
 
 def elsewhere(call: Callable[..., Any], *args: Any) -> Any:

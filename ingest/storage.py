@@ -11,6 +11,8 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
+import numpy.typing as npt
 from psycopg import sql
 
 from kit.database import EPOCH, Conn, one, rows, scalar
@@ -117,6 +119,17 @@ def columnstore(conn: Conn) -> None:
 def chunk_of(ts_us: int) -> int:
     """The number of the chunk that a time in µs since the epoch falls into."""
     return ts_us // CHUNK_US
+
+
+def chunks_of(ts_us: npt.NDArray[np.int64]) -> list[int]:
+    """The chunks that times fall into."""
+    if not len(ts_us):
+        return []
+    first, last = int(ts_us.min()) // CHUNK_US, int(ts_us.max()) // CHUNK_US
+    if first == last:
+        return [first]
+    found: list[int] = np.unique(ts_us // CHUNK_US).tolist()
+    return found
 
 
 def ensure_range(conn: Conn, first: datetime, last: datetime) -> None:

@@ -259,7 +259,7 @@ class Store:
         self, conn: Conn, blocks: list[Block], batch_id: int
     ) -> tuple[list[Block], run_hours.Asked | None]:
         """Store the rows that are not stored yet; returns those, and the run-hours known of their devices."""
-        wanted = {int(n) for block in blocks for n in np.unique(block.ts // storage.CHUNK_US)}
+        wanted = {n for block in blocks for n in storage.chunks_of(block.ts)}
         if not wanted <= self._chunks:
             storage.ensure(conn, sorted(wanted - self._chunks))
         blocks = sorted((block for block in blocks if len(block)), key=lambda block: block.layout.shape_id)
