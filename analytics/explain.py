@@ -19,6 +19,7 @@ from analytics.definitions import Definition
 from analytics.detectors.protocol import Finding
 from analytics.engine import Engine
 from analytics.fleet import Fleet
+from analytics.prediction import scoring
 from analytics.reader import Reader
 from analytics.store import Position, microseconds
 from kit.database import Conn, one
@@ -64,8 +65,11 @@ def explain(conn: Conn, detection_id: int) -> Explanation:
     hashed = evidence.telemetry_hash(
         conn, row["device_id"], row["telemetry_from"], row["telemetry_to"], row["through_batch"]
     )
-    found = _matching(_replay(conn, row), row)
-    recomputed = None if found is None else _as_row(found)
+    if row["rule"] == scoring.RULE:
+        recomputed = scoring.recompute(conn, row)
+    else:
+        found = _matching(_replay(conn, row), row)
+        recomputed = None if found is None else _as_row(found)
     english, chinese = _difference(row, hashed, recomputed)
     return Explanation(not english, row, recomputed, hashed, english or _SAME[0], chinese or _SAME[1])
 

@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
-from analytics.prediction import drift, failure, scoring, store, train
+from analytics.prediction import drift, failure, scoring, store, stored, train
 from analytics.store import microseconds
 from kit import clock, logs, settings
 from kit.database import EPOCH, Conn, connect, url
@@ -84,11 +84,11 @@ class Learner:
 
 def due(conn: Conn, model: str, now: datetime) -> str | None:
     """Why a device type is to be learned now, or None; never without enough failures to learn from."""
-    past = store.population(conn, model)
+    past = stored.population(conn, model)
     if past is None:
         return None
     devices, components = past
-    failures = store.failures(conn, model, now, devices, components)
+    failures = stored.failures(conn, model, now, devices, components)
     if max(Counter(failures.kind.tolist()).values(), default=0) < ENOUGH:
         return None
     last = store.last_trained(conn, train.KIND, model)

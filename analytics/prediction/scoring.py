@@ -16,7 +16,7 @@ from psycopg.types.json import Jsonb
 
 from analytics import evidence
 from analytics.definitions import HOUR, Floats
-from analytics.prediction import decision, features, model_file, store
+from analytics.prediction import decision, features, model_file, store, stored
 from analytics.prediction.decision import Order, Policy
 from analytics.prediction.failure import ComponentModel
 from analytics.prediction.features import Table
@@ -30,6 +30,7 @@ log = logs.get(__name__)
 KIND = "failure"
 RULE = "prediction"
 SHOWN = 5  # drivers in the evidence
+RESTS_ON = timedelta(days=2)  # rows whose hash goes with a detection
 
 
 def score(conn: Conn, model: str, now: datetime, policy: Policy = Policy({})) -> int:
@@ -57,9 +58,9 @@ def score(conn: Conn, model: str, now: datetime, policy: Policy = Policy({})) ->
     return written
 
 
-def _past(conn: Conn, model: str, now: datetime) -> History | None:
+def _past(conn: Conn, model: str, now: datetime, device: int | None = None) -> History | None:
     days = features.LOOKBACK_DAYS + features.RECENT_DAYS
-    return store.history(conn, model, now - timedelta(days=days), now)
+    return stored.history(conn, model, now - timedelta(days=days), now, device)
 
 
 def probabilities(model: ComponentModel, table: Table) -> Floats:
@@ -124,21 +125,18 @@ class _Component:
 
     def _raise(self, order: Order) -> None:
         device = int(self.past.devices[order.device])
-        found = evidence_of(self.past, self.table, order.row, self.fitted)
-        mode, severity = _mode(self.conn, self.model, self.fitted.component, found["codes"])
-        level, p = self.policy.level(self.fitted.component), float(self.p[order.row])
-        found |= {
-            "probability": round(p, 4), "level": round(level, 4), "version": self.version,
-            "horizon_hours": self.fitted.settings.horizon_hours, "component": self.fitted.component,
-        }  # fmt: skip
-        self._save("raise", device, mode, severity, p / level, found)
-        log.info("failure foreseen", device=device, mode=mode, probability=round(p, 3))
+        found = _raised(
+            self.conn, self.model, self.past, self.table, order.row, float(self.p[order.row]), self.fitted,
+            self.version, self.policy,
+        )  # fmt: skip
+        self._save("raise", device, found["mode"], found["severity"], found["score"], found["evidence"])
+        log.info("failure foreseen", device=device, mode=found["mode"], probability=round(found["score"], 3))
 
     def _save(
         self, kind: str, device: int, mode: str, severity: int, ratio: float, found: Mapping[str, Any]
     ) -> None:
         until = moment(int(self.past.known[-1]))
-        since, batch = until - timedelta(days=2), store.newest_batch(self.conn)
+        since, batch = until - RESTS_ON, store.newest_batch(self.conn)
         self.conn.execute(
             """insert into analytics.detection (device_id, ts, kind, rule, rule_version, failure_mode, severity, score,
                    evidence, telemetry_from, telemetry_to, through_batch, telemetry_hash, partition)
@@ -147,6 +145,51 @@ class _Component:
             (device, until, kind, RULE, model_file.FORMAT, mode, severity, ratio, Jsonb(dict(found)), since, until,
              batch, evidence.telemetry_hash(self.conn, device, since, until, batch or 0)),
         )  # fmt: skip
+
+
+def _raised(
+    conn: Conn, model: str, past: History, table: Table, row: int, p: float, fitted: ComponentModel, version: int,
+    policy: Policy,
+) -> dict[str, Any]:  # fmt: skip
+    """What a detection says of a row: mode, severity, score (1 is the deciding level), evidence."""
+    evidence_ = evidence_of(past, table, row, fitted)
+    mode, severity = _mode(conn, model, fitted.component, evidence_["codes"])
+    level = policy.level(fitted.component)
+    evidence_ |= {
+        "probability": round(p, 4), "level": round(level, 4), "version": version,
+        "horizon_hours": fitted.settings.horizon_hours, "component": fitted.component,
+    }  # fmt: skip
+    return {"mode": mode, "severity": severity, "score": p / level, "evidence": evidence_}
+
+
+def recompute(conn: Conn, row: Mapping[str, Any], policy: Policy = Policy({})) -> dict[str, Any] | None:
+    """A raise of rule `prediction` once more, from the stored rows and the version that made it.
+
+    Args:
+        row: of analytics.detection, with the `model` of the device.
+
+    Returns: the columns it would be stored with; None if the rows do not lead to it (any more).
+    """
+    ts, version = row["ts"], row["evidence"].get("version")
+    past = _past(conn, row["model"], ts, row["device_id"])
+    if past is None or version is None or row["kind"] != "raise":
+        return None
+    try:
+        fitted = model_file.load(store.fitted(conn, version), ComponentModel)
+        table = features.build(past, int(past.known[max(0, len(past.known) - policy.confirm)]))
+        p = probabilities(fitted, table)
+    except Invalid:
+        return None
+    repairs = past.repairs.only(past.components.index(fitted.component))
+    orders = decision.decide(p, table.device, table.ts, repairs, policy, fitted.component)
+    if not orders or orders[-1].ts != microseconds(ts):
+        return None
+    at = orders[-1].row
+    found = _raised(conn, row["model"], past, table, at, float(p[at]), fitted, version, policy)
+    if found["mode"] != row["failure_mode"]:
+        return None
+    kept = {name: found[name] for name in ("severity", "score", "evidence")}
+    return kept | {"rule_version": model_file.FORMAT, "telemetry_from": ts - RESTS_ON}
 
 
 def evidence_of(past: History, table: Table, row: int, fitted: ComponentModel) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from analytics.definitions import HOUR, Ints
-from analytics.prediction import decision, failure, features, model_file, store
+from analytics.prediction import decision, failure, features, model_file, store, stored
 from analytics.prediction.decision import Policy
 from analytics.prediction.failure import ComponentModel, Settings
 from analytics.prediction.features import Table
@@ -59,16 +59,16 @@ def train(
     """Learn every component of a device type from what was known by `until`.
 
     Args:
-        named: failures to learn from; None takes those the stored history tells (see `store.failures`).
+        named: failures to learn from; None takes those the stored history tells (see `stored.failures`).
 
     Raises:
         Invalid: there is no telemetry of this device type.
     """
-    past = store.history(conn, model, until - LONGEST, until)
+    past = stored.history(conn, model, until - LONGEST, until)
     if past is None:
         raise Invalid(f"The population is empty: there is no telemetry of device type {model} to learn from.")
     failures = (
-        store.failures(conn, model, until, past.devices, past.components)
+        stored.failures(conn, model, until, past.devices, past.components)
         if named is None
         else as_log(named, past)
     )

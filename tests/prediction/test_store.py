@@ -9,8 +9,10 @@ from datetime import datetime
 import numpy as np
 import pytest
 
+from analytics import explain
 from analytics.definitions import DAY, HOUR
 from analytics.prediction import features, jobs, scoring, store, train
+from analytics.prediction import stored as past
 from analytics.prediction.decision import Costs, Policy
 from analytics.prediction.failure import Settings
 from analytics.prediction.history import History, Log
@@ -39,18 +41,18 @@ def learn(db: Conn, **given: object) -> dict[str, train.Trained]:
 
 def test_history_and_failures_are_read_as_they_were_stored(db: Conn, world: tuple[History, Log]) -> None:
     history, failures = world
-    read = store.history(db, MODEL, moment(START), END)
+    read = past.history(db, MODEL, moment(START), END)
     assert read is not None
     assert read.metrics == tuple(sorted(history.metrics))
     np.testing.assert_array_equal(read.known, history.known)
     order = [history.metrics.index(name) for name in read.metrics]
     np.testing.assert_allclose(read.values, history.values[:, :, order])
     np.testing.assert_array_equal(read.repairs.ts, history.repairs.ts)
-    found = store.failures(db, MODEL, END, read.devices, read.components)
+    found = past.failures(db, MODEL, END, read.devices, read.components)
     np.testing.assert_array_equal(found.ts, failures.ts)
     np.testing.assert_array_equal(found.device, failures.device)
     # a step is not known before it has ended
-    half = store.history(db, MODEL, moment(START), moment(START + 10 * DAY + HOUR))
+    half = past.history(db, MODEL, moment(START), moment(START + 10 * DAY + HOUR))
     assert half is not None
     assert half.known[-1] == START + 10 * DAY
 
@@ -61,7 +63,7 @@ def test_a_repair_without_a_stop_is_no_failure(db: Conn, world: tuple[History, L
         "delete from ingest.fault_event where code = %s and device_id = %s",
         (stored.STOP, int(history.devices[0])),
     )
-    found = store.failures(db, MODEL, END, history.devices, history.components)
+    found = past.failures(db, MODEL, END, history.devices, history.components)
     assert len(found) == len(failures) - 3
     assert 0 not in found.device
 
@@ -142,6 +144,23 @@ def test_one_detection_an_episode_and_a_repair_ends_it(
     assert raised["evidence"]["probability"] > raised["evidence"]["level"]
     said = scalar(db, "select count(*) from analytics.prediction where device_id = %s", (device,))
     assert said == len(range(-36, 31, 3))
+
+
+def test_a_prediction_is_explained_from_the_stored_rows_and_contradicted_when_they_changed(
+    db: Conn, world: tuple[History, Log]
+) -> None:
+    history, failures = world
+    learn(db)
+    at = int(failures.ts[2])
+    for hours in (-21, -18):
+        scoring.score(db, MODEL, moment(at + hours * HOUR))
+    raised = scalar(db, "select id from analytics.detection where device_id = %s", (int(history.devices[0]),))
+    explained = explain.explain(db, raised)
+    assert explained.ok, explained.text_en
+    db.execute("delete from ingest.fault_event where code = 'E1'")
+    changed = explain.explain(db, raised)
+    assert not changed.ok
+    assert "hash" in changed.text_en
 
 
 def test_of_a_silent_device_nothing_is_said(db: Conn, world: tuple[History, Log]) -> None:
