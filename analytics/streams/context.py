@@ -25,7 +25,7 @@ class ContextModel:
     True
     """
 
-    def __init__(self, symbols: int, lags: Sequence[int], prior: float = 0.5, contexts: int = 30_000) -> None:
+    def __init__(self, symbols: int, lags: Sequence[int], prior: float = 1.0, contexts: int = 30_000) -> None:
         self._symbols, self._lags, self._prior, self._limit = symbols, tuple(lags), prior, contexts
         self._past: list[int] = []
         self._tables: dict[int, list[float]] = {}

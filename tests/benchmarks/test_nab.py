@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow.parquet as parquet
 import pytest
 
+from analytics.streams.scorer import LIMIT
 from benchmarks import nab
 from benchmarks._nab_scoring import Labelled, Profile, best_limit, evaluate, probation, worth
 from tests.conftest import shared_folder
@@ -147,7 +148,7 @@ def test_the_command_writes_scores_as_nab_does_and_prints_one_line(
         rows = list(csv.DictReader(file))
     assert list(rows[0]) == ["timestamp", "value", "anomaly_score", "label"]
     assert len(rows) == 900
-    assert float(rows[700]["anomaly_score"]) >= nab.LIMIT
+    assert float(rows[700]["anomaly_score"]) >= LIMIT
     assert [n for n, row in enumerate(rows) if row["label"] == "1"] == list(range(696, 727))
     with (tmp_path / "out/meantime/other/meantime_steady.csv").open() as file:
         steady = list(csv.DictReader(file))
