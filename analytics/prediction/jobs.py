@@ -26,6 +26,7 @@ LEARN_SECONDS = 600.0
 LEARN_AGAIN = timedelta(days=30)
 KEEP = timedelta(days=90)
 RETRY = timedelta(days=1)
+SETTLE = timedelta(minutes=15)  # the last hour of a step must have been received and rolled up
 ENOUGH = round((failure.FEWEST_FAILURES + 1) / train.LEARNED_SHARE)  # failures of a component
 
 
@@ -40,7 +41,7 @@ def jobs(dsn: str) -> list[Job]:
 
 def score(conn: Conn) -> None:
     """Score every device type that has a model in force."""
-    now = clock.now(conn)
+    now = clock.now(conn) - SETTLE
     for model in models(conn):
         with conn.transaction():
             scoring.score(conn, model, now)

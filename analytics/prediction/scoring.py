@@ -30,6 +30,7 @@ log = logs.get(__name__)
 KIND = "failure"
 RULE = "prediction"
 SHOWN = 5  # drivers in the evidence
+STEP = stored.STEP_HOURS * HOUR
 RESTS_ON = timedelta(days=2)  # rows whose hash goes with a detection
 
 
@@ -38,16 +39,18 @@ def score(conn: Conn, model: str, now: datetime, policy: Policy = Policy({})) ->
 
     Does nothing where no model is in force or the step has been scored already.
     """
-    versions = store.in_force(conn, KIND, model)
+    ended = moment(microseconds(now) // STEP * STEP)
+    versions = [
+        version for version in store.in_force(conn, KIND, model).values()
+        if not store.predictions_at(conn, version.id, ended)
+    ]  # fmt: skip
     past = _past(conn, model, now) if versions else None
     if past is None:
         return 0
     first = int(past.known[max(0, len(past.known) - policy.confirm)])
     table = features.build(past, first)
     written = 0
-    for version in versions.values():
-        if store.predictions_at(conn, version.id, moment(int(past.known[-1]))):
-            continue
+    for version in versions:
         try:
             fitted = model_file.load(store.fitted(conn, version.id), ComponentModel)
             p = probabilities(fitted, table)
