@@ -17,12 +17,12 @@ from analytics.definitions import Definition, Floats, Ints
 from analytics.detectors import discover
 from analytics.detectors.protocol import Detector, Finding
 from analytics.features import Baseline
+from analytics.fields import CHUNK
 from analytics.fleet import Fleet
 from analytics.frame import Frozen
 from analytics.rules import Rules
 from analytics.state import Layout, State, Work
 
-CHUNK = 1024  # devices worked on at a time: their state stays in the processor's cache
 MOST_IDS = 1 << 26  # devices with higher numbers are looked up one by one
 AnItem = TypeVar("AnItem", Event, Reset)
 
@@ -169,7 +169,7 @@ class Engine:
             for cut in frames if len(positions) <= CHUNK else _share(frames, first, first + CHUNK):
                 its = self._frame(block, cut, work)
                 found += [(self._devices[part[finding.at]], finding) for finding in its]
-            self.state.scatter(part, work)
+            self.state.scatter(part)
         return Step(found, self._ids[positions], applied, late)
 
     def _each_once(self, slots: Ints) -> bool:

@@ -19,9 +19,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from analytics.definitions import DAY, HOUR, Bools, Definition, Floats, Ints
+from analytics.fields import Field
 from analytics.fleet import Fleet
 from analytics.frame import MINUTES, Frame, Frozen, Page, Season, Young
-from analytics.state import Field, Rows
+from analytics.state import Rows
 
 SIGMA = 1.2533  # standard deviation of a normal variable over its mean absolute deviation, sqrt(pi/2)
 SETTLE = 40 * 60 * 1_000_000  # after a change of regime nothing is judged or learned for so long …
@@ -233,7 +234,7 @@ class Baseline:
         frame.season.learn(2.0 * tuning.pace(tuning.season_days) * hours * off, state)
         if young is not None:
             young.put(frame.young, page, state)
-        state.put_page(page.regime, vars(page))
+        state.put_page(page.regime)
 
     def _young(self, frame: Frame, state: Rows) -> Young:
         """What becomes of the rows with young baselines. A baseline that is new starts from the fleet's, or from

@@ -16,57 +16,15 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from analytics.definitions import REGIMES, Definition, Floats, Ints
+from analytics.fields import HOT, PAGED, RARE, Desk, Field, Place
 from kit.errors import Invalid
 
 Layout = list[dict[str, Any]]
-
-
-@dataclass(frozen=True)
-class Field:
-    """One quantity kept per device and per combination of its axes (see `Definition.axis`).
-
-    Attributes:
-        start: what it is of a device that nothing is known of.
-        rare: needed of few devices at a time.
-    """
-
-    name: str
-    axes: tuple[str, ...] = ()
-    start: float = 0.0
-    rare: bool = False
-
-
-@dataclass(frozen=True)
-class _Place:
-    """Where a field is: columns `first` … `end` of the store of its kind."""
-
-    owner: str
-    field: Field
-    axes: tuple[tuple[str, ...], ...]
-    kind: int  # HOT, PAGED or RARE
-    first: int
-
-    @cached_property
-    def shape(self) -> tuple[int, ...]:
-        return tuple(len(labels) for labels in self.axes)
-
-    @cached_property
-    def inner(self) -> tuple[int, ...]:
-        """The shape of a page of a paged field, of any other the whole shape."""
-        return self.shape[1:] if self.kind == PAGED else self.shape
-
-    @cached_property
-    def end(self) -> int:
-        return self.first + math.prod(self.inner)
-
-
-HOT, PAGED, RARE = range(3)
 
 
 class Rows:
@@ -76,7 +34,7 @@ class Rows:
     """
 
     def __init__(
-        self, slots: Ints, fields: dict[str, Floats], places: Sequence[_Place], stores: _Stores
+        self, slots: Ints, fields: dict[str, Floats], places: Sequence[Place], stores: _Stores
     ) -> None:
         self._slots, self._fields, self._places, self._stores = slots, fields, places, stores
 
@@ -94,19 +52,17 @@ class Rows:
         return Rows(self._slots[:n], fields, self._places, self._stores)
 
     def page(self, page: Ints) -> dict[str, Floats]:
-        """Copies of one page of the paged fields for each device: name → [n, *other axes]. `page` is [n]."""
+        """One page of the paged fields for each device: name → [n, *other axes], to be changed in place, until the
+        next time. `page` is [n]."""
         store = self._stores.paged
-        rows = store.reshape(-1, store.shape[2]).take(self._slots * store.shape[1] + page, axis=0)
-        return {place.field.name: _split(rows, place) for place in self._places if place.kind == PAGED}
+        rows = self._slots * store.shape[1] + page
+        fields = self._stores.page_desk.take(store.reshape(-1, store.shape[2]), rows)
+        return {name: field for (_, name), field in fields.items()}
 
-    def put_page(self, page: Ints, pages: Mapping[str, Floats]) -> None:
+    def put_page(self, page: Ints) -> None:
         """Put back what `page` gave."""
         store = self._stores.paged
-        rows = np.empty((len(self._slots), store.shape[2]))
-        for place in self._places:
-            if place.kind == PAGED:
-                _join(rows, place, pages[place.field.name])
-        _put(store.reshape(-1, store.shape[2]), self._slots * store.shape[1] + page, rows)
+        self._stores.page_desk.put(store.reshape(-1, store.shape[2]), self._slots * store.shape[1] + page)
 
     def pages(self, name: str, at: int) -> Floats:
         """All pages of the device at a position: [regime, *other axes], to be changed in place."""
@@ -143,13 +99,15 @@ class _Stores:
     hot: Floats
     paged: Floats
     rare: Floats
+    hot_desk: Desk
+    page_desk: Desk
 
-    def of(self, place: _Place, slots: Ints | slice) -> Floats:
+    def of(self, place: Place, slots: Ints | slice) -> Floats:
         """A field of some slots: [slot, *axes]."""
         store = (self.hot, self.paged, self.rare)[place.kind][slots]
         return store[..., place.first : place.end].reshape(len(store), *place.shape)
 
-    def put(self, place: _Place, slot: int, values: Floats | float) -> None:
+    def put(self, place: Place, slot: int, values: Floats | float) -> None:
         """Set a field of one slot."""
         store = (self.hot, self.paged, self.rare)[place.kind][slot, ..., place.first : place.end]
         store[...] = values if np.ndim(values) == 0 else np.reshape(values, store.shape)
@@ -159,7 +117,7 @@ class State:
     """The fields of several owners (baseline, detectors) for a growing number of devices (slots)."""
 
     def __init__(self, definition: Definition, owners: Mapping[str, Sequence[Field]]) -> None:
-        self._places: list[_Place] = []
+        self._places: list[Place] = []
         # Hot fields without axes come first: they are split off together.
         self._singles = sum(not f.axes and not f.rare for fields in owners.values() for f in fields)
         widths, singles = [self._singles, 0, 0], 0
@@ -168,7 +126,7 @@ class State:
                 axes = tuple(definition.axis(axis) for axis in field.axes)
                 kind = RARE if field.rare else PAGED if field.axes[:1] == ("regime",) else HOT
                 single = kind == HOT and not axes
-                place = _Place(owner, field, axes, kind, singles if single else widths[kind])
+                place = Place(owner, field, axes, kind, singles if single else widths[kind])
                 self._places.append(place)
                 if single:
                     singles += 1
@@ -176,7 +134,11 @@ class State:
                     widths[kind] = place.end
         self._room = 0
         self._stores = _Stores(
-            np.empty((0, widths[HOT])), np.empty((0, REGIMES, widths[PAGED])), np.empty((0, widths[RARE]))
+            np.empty((0, widths[HOT])),
+            np.empty((0, REGIMES, widths[PAGED])),
+            np.empty((0, widths[RARE])),
+            Desk(widths[HOT], self._singles, [place for place in self._places if place.kind == HOT]),
+            Desk(widths[PAGED], 0, [place for place in self._places if place.kind == PAGED]),
         )
         self._by_owner = {
             owner: [place for place in self._places if place.owner == owner] for owner in owners
@@ -202,26 +164,19 @@ class State:
             store[before:, ..., place.first : place.end] = place.field.start
 
     def gather(self, slots: Ints) -> Work:
-        """The fields of some devices (each once), to be worked on; those that are not rare or paged are copies."""
-        rows = self._stores.hot.take(slots, axis=0)
-        singles = rows[:, : self._singles].T.copy()
-        work: Work = {}
-        for owner, places in self._by_owner.items():
-            fields = {
-                place.field.name: _split(rows, place) if place.axes else singles[place.first]
-                for place in places
-                if place.kind == HOT
-            }
-            work[owner] = Rows(slots, fields, places, self._stores)
-        return work
+        """The fields of some devices (each once, at most `CHUNK`), to be worked on until the next time; those that
+        are not rare or paged are copies, which `scatter` puts back."""
+        fields = self._stores.hot_desk.take(self._stores.hot, slots)
+        of: dict[str, dict[str, Floats]] = {owner: {} for owner in self._by_owner}
+        for (owner, name), field in fields.items():
+            of[owner][name] = field
+        return {
+            owner: Rows(slots, of[owner], places, self._stores) for owner, places in self._by_owner.items()
+        }
 
-    def scatter(self, slots: Ints, work: Work) -> None:
+    def scatter(self, slots: Ints) -> None:
         """Put back what `gather` gave."""
-        rows = np.empty((len(slots), self._stores.hot.shape[1]))
-        for place in self._places:
-            if place.kind == HOT:
-                _join(rows, place, work[place.owner][place.field.name])
-        _put(self._stores.hot, slots, rows)
+        self._stores.hot_desk.put(self._stores.hot, slots)
 
     def read(self, owner: str, field: str, slots: int) -> Floats:
         """One field of the first so many slots: [slot, *axes]; read only."""
@@ -232,7 +187,7 @@ class State:
         found: Floats = self._stores.hot[:, self._place(owner, field).first][slots]
         return found
 
-    def _place(self, owner: str, field: str) -> _Place:
+    def _place(self, owner: str, field: str) -> Place:
         return next(place for place in self._by_owner[owner] if place.field.name == field)
 
     def dump(self, slots: Ints) -> list[bytes]:
@@ -268,32 +223,6 @@ def _moved(values: Floats, old: list[list[str]], new: list[list[str]], start: fl
     source = np.ix_(*[[its.index(x) for x in b] for its, b in zip(old, both, strict=True)])
     found[into] = values[source]
     return found
-
-
-def _split(rows: Floats, place: _Place) -> Floats:
-    """A contiguous copy of a field: [n, *axes]. A device's share is copied as one item, several times quicker
-    than number by number."""
-    if place.end <= place.first + 1:
-        return rows[:, place.first : place.end].copy().reshape(len(rows), *place.inner)
-    items = rows[:, place.first : place.end].view(f"V{8 * (place.end - place.first)}")[:, 0]
-    return items.copy().view(np.float64).reshape(len(rows), *place.inner)
-
-
-def _join(rows: Floats, place: _Place, values: Floats) -> None:
-    """Put a field back where `_split` took it from."""
-    if place.end == place.first + 1:
-        rows[:, place.first] = values.reshape(len(rows))
-    elif place.end > place.first:
-        item = f"V{8 * (place.end - place.first)}"
-        flat = values.reshape(len(rows), -1)
-        rows[:, place.first : place.end].view(item)[:, 0] = flat.view(item)[:, 0]
-
-
-def _put(store: Floats, slots: Ints, rows: Floats) -> None:
-    """store[slots] = rows."""
-    if rows.size:
-        item = f"V{rows.shape[1] * 8}"
-        store.view(item)[:, 0][slots] = rows.view(item)[:, 0]
 
 
 def _parts(saved: Floats, layout: Layout) -> list[tuple[str, list[list[str]], Floats]]:

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from analytics.definitions import HOUR, Bools, Floats, Ints, related
+from analytics.fields import Field
 from analytics.frame import Frozen
-from analytics.state import Field, Rows
+from analytics.state import Rows
 
 FIELDS = (
     Field("busy"),  # 1 where any of the others is not 0

@@ -15,8 +15,9 @@ import numpy as np
 from analytics.block import Event
 from analytics.definitions import HOUR, Definition, Floats
 from analytics.detectors.protocol import Detector, Finding, Outcome
+from analytics.fields import Field
 from analytics.frame import Frame
-from analytics.state import Field, Rows
+from analytics.state import Rows
 
 
 @dataclass(frozen=True)

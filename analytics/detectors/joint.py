@@ -21,8 +21,9 @@ from scipy import stats
 from analytics.definitions import Definition, Floats, Ints, product, related
 from analytics.detectors import alarm
 from analytics.detectors.protocol import Detector, Driver, Finding, Outcome
+from analytics.fields import Field
 from analytics.frame import Frame
-from analytics.state import Field, Rows
+from analytics.state import Rows
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,9 @@ from typing import Any, ClassVar
 
 from analytics.block import Event
 from analytics.definitions import Definition, Floats
+from analytics.fields import Field
 from analytics.frame import Frame, Frozen
-from analytics.state import Field, Rows
+from analytics.state import Rows
 
 
 @dataclass(frozen=True)

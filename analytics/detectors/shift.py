@@ -17,8 +17,9 @@ from analytics.definitions import Bools, Definition, Floats, Ints, product, rela
 from analytics.detectors import alarm
 from analytics.detectors.protocol import Detector, Driver, Finding, Outcome
 from analytics.features import SIGMA
+from analytics.fields import Field
 from analytics.frame import Frame
-from analytics.state import Field, Rows
+from analytics.state import Rows
 
 
 @dataclass(frozen=True)
@@ -270,13 +271,10 @@ class Shift(Detector):
 
 
 def _approach(hours: Floats, mean_hours: float) -> Floats:
-    """1 - exp(-hours / mean_hours) to within 2 % up to 1.5 mean hours, by a series instead of an exponential,
-    which costs three times as much and differs in its last digits between machines."""
+    """1 - exp(-x) of x = hours / mean_hours, as x / (1 + x / 2): 0.5 % more at a quarter, 4 % at one. An exponential
+    costs four times as much and differs in its last digits between machines."""
     x = hours * (1.0 / mean_hours)
-    series = x * (1.0 / 3.0)
-    series += 1.0
-    series *= x
-    series *= 0.5
-    series += 1.0
-    series *= x
-    return series / (1.0 + series)
+    half = x * 0.5
+    half += 1.0
+    x /= half
+    return np.minimum(x, 1.0, out=x)

@@ -13,8 +13,9 @@ import numpy as np
 from analytics.definitions import Definition, Floats, related
 from analytics.detectors import alarm
 from analytics.detectors.protocol import Detector, Driver, Finding, Outcome
+from analytics.fields import Field
 from analytics.frame import Frame
-from analytics.state import Field, Rows
+from analytics.state import Rows
 
 
 @dataclass(frozen=True)

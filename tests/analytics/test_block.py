@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from analytics.block import Event, Reset, cuts, timely
 from analytics.definitions import Definition, Metric
-from analytics.state import Field, State
+from analytics.fields import Field
+from analytics.state import State
 from kit.errors import Invalid
 
 ROWS = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 20)), max_size=30)
@@ -71,7 +72,7 @@ def test_a_state_saved_under_another_device_type_is_laid_out_anew_by_name() -> N
         9,
         np.arange(9).reshape(3, 3),
     )
-    old.scatter(np.array([0]), work)
+    old.scatter(np.array([0]))
     (saved,) = old.dump(np.array([0]))
     new.load(0, saved, old.layout)
     found = new.gather(np.array([0]))

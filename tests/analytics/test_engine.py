@@ -63,7 +63,9 @@ def test_a_new_machine_is_watched_after_a_day_because_its_fleet_is_known() -> No
 def test_a_healthy_fleet_stays_nearly_silent() -> None:
     devices, days = 200, 90
     found = raises(
-        daily(Engine(PUMP), machines.rows(range(1, devices + 1), machines.times(days), seed=11, mess=True))
+        daily(
+            Engine(PUMP), machines.rows(range(1, devices + 1), machines.times(days, 120), seed=11, mess=True)
+        )
     )
     assert len(found) / (devices * days / 365) <= 0.5
 
