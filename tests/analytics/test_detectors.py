@@ -44,6 +44,7 @@ def learned() -> Mapping[str, Any]:
     return its.baseline.fleet.rules
 
 
+@cache
 def trouble() -> tuple[Block, list[Event]]:
     """Two machines fail so that every detector has something to say; one recovers."""
     faults = (Fault(2, VIBRATION, 10, 2, 12.0), Fault(4, VIBRATION, 12, 0.01, 9.0))
@@ -69,6 +70,12 @@ def play(its: Engine, block: Block, events: list[Event], hours: int) -> list[tup
     return found
 
 
+@cache
+def whole(detector: type[Detector]) -> list[tuple[int, Finding]]:
+    """What a detector finds of it all, day by day."""
+    return comparable(play(engine(detector), *trouble(), 24))
+
+
 def comparable(found: list[tuple[int, Finding]]) -> list[tuple[int, Finding]]:
     return sorted(
         ((device, replace(f, at=0)) for device, f in found),
@@ -82,7 +89,7 @@ def test_the_detectors_of_the_product_are_discovered() -> None:
 
 @EVERY
 def test_a_detector_finds_something_and_raises_and_clears_alternate(detector: type[Detector]) -> None:
-    found = play(engine(detector), *trouble(), 24)
+    found = whole(detector)
     assert any(finding.kind == "raise" for _, finding in found)
     for key in {(device, finding.mode) for device, finding in found}:
         kinds = [finding.kind for device, finding in found if (device, finding.mode) == key]
@@ -91,12 +98,9 @@ def test_a_detector_finds_something_and_raises_and_clears_alternate(detector: ty
 
 @EVERY
 def test_the_size_of_the_pieces_does_not_matter(detector: type[Detector]) -> None:
-    engines = [engine(detector) for _ in range(3)]
-    found = [
-        comparable(play(its, *trouble(), hours))
-        for its, hours in zip(engines, (3, 7, 24 * DAYS), strict=True)
-    ]
-    assert found[0] == found[1] == found[2]
+    engines = [engine(detector) for _ in range(2)]
+    for its, hours in zip(engines, (7, 24 * DAYS), strict=True):
+        assert comparable(play(its, *trouble(), hours)) == whole(detector)
     assert {its.dump(device) for its in engines for device in DEVICES} == {
         engines[0].dump(d) for d in DEVICES
     }
@@ -105,7 +109,7 @@ def test_the_size_of_the_pieces_does_not_matter(detector: type[Detector]) -> Non
 @EVERY
 def test_a_machine_is_judged_alike_alone_and_among_others(detector: type[Detector]) -> None:
     block, events = trouble()
-    together = comparable(play(engine(detector), block, events, 24))
+    together = whole(detector)
     for device in DEVICES:
         own = block.take(np.flatnonzero(block.device == device))
         alone = play(engine(detector), own, [event for event in events if event.device == device], 24)
@@ -116,14 +120,13 @@ def test_a_machine_is_judged_alike_alone_and_among_others(detector: type[Detecto
 @pytest.mark.parametrize("day", [9, 11, 13])
 def test_a_saved_state_goes_on_where_it_stopped(detector: type[Detector], day: int) -> None:
     block, events = trouble()
-    whole = comparable(play(engine(detector), block, events, 24))
     first, second = engine(detector), engine(detector)
     end = START + day * DAY
     found = play(first, block.take(np.flatnonzero(block.ts < end)), [e for e in events if e.ts < end], 24)
     for device in DEVICES:
         second.load(device, first.dump(device), first.layout)
     found += play(second, block.take(np.flatnonzero(block.ts >= end)), [e for e in events if e.ts >= end], 24)
-    assert comparable(found) == whole
+    assert comparable(found) == whole(detector)
 
 
 @EVERY
