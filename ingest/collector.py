@@ -14,10 +14,11 @@ from typing import Any
 
 from ingest import formats, sessions
 from ingest.buffer import Buffer
+from ingest.chunks import Chunk
 from ingest.link import KEEP_ALIVE, MAX_PACKET, Link
 from ingest.mqtt import packets as p
 from ingest.mqtt.packets import V5
-from ingest.pipeline import ROLE, Chunk, Pipeline, calm_collector
+from ingest.pipeline import ROLE, Pipeline, calm_collector
 from ingest.pulse import Pulse
 from ingest.sparkplug import names
 from ingest.store import Store

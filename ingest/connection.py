@@ -8,13 +8,13 @@ import time
 from typing import TYPE_CHECKING
 
 from ingest import greeting, registry, sessions
+from ingest.chunks import OVERHEAD, Chunk, Effect
 from ingest.doorkeeper import Knock
 from ingest.message import Arrival, arrival_of
 from ingest.mqtt import packets as p
 from ingest.mqtt.encode import PINGRESP, encode, puback
 from ingest.mqtt.packets import V5, Malformed, Reason
 from ingest.mqtt.stream import Stream
-from ingest.pipeline import OVERHEAD, Chunk, Effect
 from kit import logs
 
 if TYPE_CHECKING:

@@ -17,13 +17,14 @@ from typing import Any
 
 from ingest import registry, sessions
 from ingest.buffer import Buffer
+from ingest.chunks import READ_BYTES, Chunk
 from ingest.connection import Connection
 from ingest.customs import Customs
 from ingest.doorkeeper import Doorkeeper
 from ingest.greeting import Terms
 from ingest.mqtt.packets import Reason
 from ingest.neighbours import TAKEN_ELSEWHERE, Neighbours
-from ingest.pipeline import READ_BYTES, ROLE, Chunk, Pipeline, calm_collector
+from ingest.pipeline import ROLE, Pipeline, calm_collector
 from ingest.presence import Presence
 from ingest.pulse import Pulse
 from ingest.store import Store

@@ -6,12 +6,12 @@ import asyncio
 import time
 from collections.abc import Callable
 
+from ingest.chunks import OVERHEAD, READ_BYTES, Chunk
 from ingest.message import Arrival, arrival_of
 from ingest.mqtt import packets as p
 from ingest.mqtt.encode import PINGREQ, encode, puback
 from ingest.mqtt.packets import V5, Reason
 from ingest.mqtt.stream import Stream
-from ingest.pipeline import OVERHEAD, READ_BYTES, Chunk
 from ingest.pulse import Pulse
 from kit import logs
 

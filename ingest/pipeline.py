@@ -12,24 +12,21 @@ import gc
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import psycopg
 
 from ingest.buffer import Buffer
+from ingest.chunks import Batch, Chunk, Counts, Effect, apply, is_poison
 from ingest.message import Arrival
 from kit import logs
 from kit.database import Conn, connect
-from kit.errors import Misconfigured, Unavailable
+from kit.errors import Unavailable
 
 log = logs.get(__name__)
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.05, 5.0
 ROLE = "meantime_ingest"
-READ_BYTES = 65_536
-# What the objects around a message take in memory, roughly.
-OVERHEAD = 250
 
 
 def calm_collector() -> None:
@@ -46,58 +43,6 @@ class Store(Protocol):
     def write(self, conn: Conn, arrivals: Sequence[Arrival]) -> Any: ...
     def committed(self, written: Any) -> None: ...
     def rolled_back(self) -> None: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Effect:
-    """A row of the door's own that commits with the messages around it, such as a retained message or the end
-    of a session: `write(conn, values)` is called once per transaction with the values of all its effects."""
-
-    write: Callable[[Conn, list[Any]], None]
-    value: Any
-
-
-@dataclass(slots=True)
-class Chunk:
-    """What one read of one connection brought: messages, and the acknowledgements that they wait for.
-
-    Attributes:
-        source: where `released` sends the acknowledgements; None for messages the door makes itself.
-        acks: bytes of the acknowledgements, in receive order.
-        at: monotonic time of arrival, for the lag.
-    """
-
-    source: Any
-    arrivals: list[Arrival]
-    acks: list[bytes]
-    size: int
-    effects: tuple[Effect, ...] = ()
-    at: float = field(default_factory=time.monotonic)
-
-    @property
-    def count(self) -> int:
-        return len(self.arrivals) or 1
-
-
-class Batch:
-    """Chunks that are written together."""
-
-    def __init__(self, chunks: list[Chunk]) -> None:
-        self.chunks = chunks
-        self.arrivals = [arrival for chunk in chunks for arrival in chunk.arrivals]
-        self.effects = [effect for chunk in chunks for effect in chunk.effects]
-
-
-@dataclass
-class Counts:
-    """What happened since the process started; written by the writer thread, read by the pulse."""
-
-    stored: int = 0
-    batches: int = 0
-    retries: int = 0
-    buried: int = 0
-    commit_ms: float = 0.0
-    error: str | None = None
 
 
 class Pipeline:
@@ -276,7 +221,7 @@ class Pipeline:
         try:
             self._transaction(arrivals, effects)
         except Exception as error:
-            if not _poison(error):
+            if not is_poison(error):
                 raise
             if len(arrivals) > 1:
                 middle = len(arrivals) // 2
@@ -298,10 +243,11 @@ class Pipeline:
             with conn.transaction():
                 if arrivals:
                     written = self._store.write(conn, arrivals)
-                _apply(conn, effects)
-        except BaseException:
+                apply(conn, effects)
+        except BaseException as error:
             self._store.rolled_back()
-            if self._conn is not None and self._conn.broken:
+            # A connection that was cut between two answers may not know it yet: only a new one is sure to work.
+            if not is_poison(error) or (self._conn is not None and self._conn.broken):
                 self._drop()
             raise
         if written is not None:
@@ -333,21 +279,3 @@ class Pipeline:
         if self._conn is not None:
             self._conn.close()
             self._conn = None
-
-
-def _apply(conn: Conn, effects: list[Effect]) -> None:
-    """Write the effects, those of one kind together, in order."""
-    kinds: dict[Callable[[Conn, list[Any]], None], list[Any]] = {}
-    for effect in effects:
-        kinds.setdefault(effect.write, []).append(effect.value)
-    for write, values in kinds.items():
-        write(conn, values)
-
-
-def _poison(error: Exception) -> bool:
-    """True when the message is at fault and not the database: bad data (22), broken constraint (23), a limit of
-    the server such as an index row too long (54), or an error that is no database error at all."""
-    if isinstance(error, psycopg.Error):
-        state = error.sqlstate
-        return state[:2] in ("22", "23", "54") if state else isinstance(error, psycopg.DataError)
-    return not isinstance(error, Unavailable | Misconfigured | OSError | MemoryError)

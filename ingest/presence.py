@@ -11,9 +11,9 @@ from collections.abc import Callable
 from datetime import datetime
 
 from ingest import sessions
+from ingest.chunks import OVERHEAD, Chunk, Effect
 from ingest.message import Arrival
 from ingest.mqtt.packets import Will
-from ingest.pipeline import OVERHEAD, Chunk, Effect
 
 
 class Presence:

@@ -180,10 +180,11 @@ class Store:
     def _write(self, conn: Conn, arrivals: Sequence[Arrival], poison: frozenset[int]) -> Written:
         batch_id, now = self._catalogue.begin(conn)
         intake = Intake(conn, self._catalogue, self._bounds(now))
-        for arrival in arrivals:
-            if id(arrival) in poison:
+        sound = arrivals
+        if poison:
+            for arrival in (each for each in arrivals if id(each) in poison):
                 intake.refuse(arrival, "database_refused", "PostgreSQL refused the rows of this message.")
-        sound = [arrival for arrival in arrivals if id(arrival) not in poison] if poison else arrivals
+            sound = [arrival for arrival in arrivals if id(arrival) not in poison]
         self._catalogue.resolve(conn, sound)
         foreseen, self._foreseen = self._foreseen, None
         intake.take(sound, foreseen if foreseen is not None and foreseen.arrivals is sound else None)

@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 
+from ingest.chunks import READ_BYTES
 from ingest.mqtt import packets as p
 from ingest.mqtt.packets import V5
-from ingest.pipeline import READ_BYTES
 from kit.database import Conn, rows, scalar
 from kit.settings import Collector, Ingest, Settings
 from tests.ingest.doors.helpers import Raw, reading, until

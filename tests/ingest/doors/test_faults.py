@@ -20,10 +20,11 @@ from psycopg import sql
 
 from ingest import device_types, registry
 from ingest.buffer import Buffer
+from ingest.chunks import READ_BYTES, Chunk
 from ingest.message import Arrival
 from ingest.mqtt import packets as p
 from ingest.mqtt.packets import V5, V311
-from ingest.pipeline import READ_BYTES, Chunk, Pipeline
+from ingest.pipeline import Pipeline
 from ingest.store import Store
 from kit.clock import now
 from kit.database import Conn, connect, rows, scalar
