@@ -13,15 +13,15 @@ import threading
 from typing import Any
 
 from ingest import formats, sessions
-from ingest.buffer import Buffer
 from ingest.chunks import Chunk
 from ingest.link import KEEP_ALIVE, MAX_PACKET, Link
+from ingest.log import front
+from ingest.log.offsets import COMMANDS
 from ingest.mqtt import packets as p
 from ingest.mqtt.packets import V5
-from ingest.pipeline import ROLE, Pipeline, calm_collector
+from ingest.pipeline import ROLE, calm_collector
 from ingest.pulse import Pulse
 from ingest.sparkplug import names
-from ingest.store import Store
 from kit import logs
 from kit.database import url
 from kit.errors import Misconfigured
@@ -65,16 +65,17 @@ class Collector:
         self._loop: asyncio.AbstractEventLoop
         dsn = url(settings)
         self.pulse = Pulse(dsn, DOOR + suffix, role=ROLE, detail=self.detail)
-        self.pipeline = Pipeline(
-            dsn,
-            Store(settings.ingest, door=DOOR),
-            door=DOOR,
-            buffer=Buffer(settings.ingest.buffer_messages),
-            released=lambda chunks: self._soon(self._released, chunks),
-            batch=settings.ingest.batch_messages,
-            linger=settings.ingest.linger_ms / 1000,
-            command=lambda commands: self._soon(self._command, commands),
+        self.pipeline = front.pipeline(
+            settings,
+            DOOR,
+            lambda chunks: self._soon(self._released, chunks),
+            lambda commands: self._soon(self._command, commands),
         )
+        self.pulse.waiters.append(self.pipeline.waiter)
+        if (
+            settings.jetstream.url is not None
+        ):  # what is to be published comes from the workers behind the log
+            self.pulse.channels[COMMANDS] = lambda told: self._soon(self._command, front.told(told))
 
     async def serve(self, stop: threading.Event) -> None:
         """Collect until `stop` is set."""

@@ -16,18 +16,18 @@ import time
 from typing import Any
 
 from ingest import registry, sessions
-from ingest.buffer import Buffer
 from ingest.chunks import READ_BYTES, Chunk
 from ingest.connection import Connection
 from ingest.customs import Customs
 from ingest.doorkeeper import Doorkeeper
 from ingest.greeting import Terms
+from ingest.log import front
+from ingest.log.offsets import COMMANDS
 from ingest.mqtt.packets import Reason
 from ingest.neighbours import TAKEN_ELSEWHERE, Neighbours
-from ingest.pipeline import ROLE, Pipeline, calm_collector
+from ingest.pipeline import ROLE, calm_collector
 from ingest.presence import Presence
 from ingest.pulse import Pulse
-from ingest.store import Store
 from kit import logs
 from kit.database import Conn, url
 from kit.errors import Misconfigured
@@ -79,16 +79,17 @@ class Endpoint:
         self.pulse = Pulse(dsn, DOOR + suffix, role=ROLE, detail=self.detail)
         self.pulse.ticks += [self._beat_door, self._look_for_revoked]
         self.neighbours = Neighbours(self, grace)
-        self.pipeline = Pipeline(
-            dsn,
-            Store(settings.ingest, door=DOOR),
-            door=DOOR,
-            buffer=Buffer(settings.ingest.buffer_messages),
-            released=lambda chunks: self.soon(self._released, chunks),
-            batch=settings.ingest.batch_messages,
-            linger=settings.ingest.linger_ms / 1000,
-            command=lambda commands: self.soon(self._command, commands),
+        self.pipeline = front.pipeline(
+            settings,
+            DOOR,
+            lambda chunks: self.soon(self._released, chunks),
+            lambda commands: self.soon(self._command, commands),
         )
+        self.pulse.waiters.append(self.pipeline.waiter)
+        if (
+            settings.jetstream.url is not None
+        ):  # what is to be published comes from the workers behind the log
+            self.pulse.channels[COMMANDS] = lambda told: self.soon(self._command, front.told(told))
 
     async def serve(self, stop: threading.Event, *, ready: threading.Event | None = None) -> None:
         """Listen until `stop` is set."""

@@ -19,13 +19,14 @@ import psycopg
 from ingest.buffer import Buffer
 from ingest.chunks import Batch, Chunk, Counts, Effect, apply, is_poison
 from ingest.message import Arrival
+from ingest.watchdog import Waiter
 from kit import logs
 from kit.database import Conn, connect
 from kit.errors import Unavailable
 
 log = logs.get(__name__)
 
-FIRST_PAUSE, LONGEST_PAUSE = 0.05, 5.0
+FIRST_PAUSE, LONGEST_PAUSE = 0.05, 1.0
 ROLE = "meantime_ingest"
 
 
@@ -77,6 +78,8 @@ class Pipeline:
         self._busy = self._decoding = False
         self._next_batch: Batch | None = None
         self._helper = threading.Thread(target=self._decode_ahead, name=f"{door}-decoder", daemon=True)
+        self._busy_since: float | None = None
+        self.waiter = Waiter("writer", lambda: self._busy_since, lambda: self._conn)
         self._thread = threading.Thread(target=self._run, name=f"{door}-writer", daemon=True)
 
     def start(self) -> None:
@@ -239,6 +242,7 @@ class Pipeline:
         began = time.perf_counter()
         written = None
         try:
+            self._busy_since = time.monotonic()
             conn = self._connection()
             with conn.transaction():
                 if arrivals:
@@ -250,6 +254,8 @@ class Pipeline:
             if not is_poison(error) or (self._conn is not None and self._conn.broken):
                 self._drop()
             raise
+        finally:
+            self._busy_since = None
         if written is not None:
             self._store.committed(written)
             if written.commands and self._command is not None:

@@ -16,6 +16,7 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
+from ingest.watchdog import Waiter, Watchdog
 from kit import clock, logs
 from kit.clock import Clock
 from kit.database import Conn, connect
@@ -44,6 +45,7 @@ class Pulse:
         alive: whether the database answered last time.
         channels: what to listen to, and whom to call with the payload, within a second.
         opened: called with each new connection, inside a transaction.
+        waiters: whose database connections are watched (`ingest.watchdog`): its own, and what the door adds.
     """
 
     def __init__(
@@ -58,14 +60,19 @@ class Pulse:
         self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self._stop = threading.Event()
         self._conn: Conn | None = None
+        self._busy_since: float | None = None
+        self.waiters = [Waiter("pulse", lambda: self._busy_since, lambda: self._conn, 10.0, strict=True)]
+        self._watchdog = Watchdog(dsn, self.waiters)
         self._thread = threading.Thread(target=self._run, name=f"{name}-pulse", daemon=True)
 
     def start(self) -> None:
         self._thread.start()
+        self._watchdog.start()
 
     def stop(self) -> None:
         """Finish the jobs at hand and end the thread."""
         self._stop.set()
+        self._watchdog.stop()
         self._jobs.put(None)
         self._thread.join(STOP_SECONDS)
 
@@ -84,11 +91,14 @@ class Pulse:
     def _run(self) -> None:
         due = 0.0
         while not self._stop.is_set():
+            self._busy_since = time.monotonic()
             if time.monotonic() >= due:
                 self._beat()
                 due = time.monotonic() + self._seconds
+            self._busy_since = None
             jobs = self._waiting(max(0.0, due - time.monotonic()))
             if jobs:
+                self._busy_since = time.monotonic()
                 self._do(jobs)
         self._drop()
 

@@ -57,6 +57,21 @@ class Collector(_Part):
     )
 
 
+class JetStream(_Part):
+    """The durable log between the doors and the database, for more than one machine; needs the extra `jetstream`."""
+
+    url: str | None = Field(None, description="nats://host:4222, several with commas; set to use it")
+    prefix: str = Field(
+        "MEANTIME", pattern=r"^[A-Za-z0-9_-]+$", description="of the streams, one a partition"
+    )
+    partitions: int = Field(
+        8, ge=1, le=1024, description="fixed once used: a device's partition follows from it"
+    )
+    replicas: int = Field(1, ge=1, le=5, description="copies of each record; 3 on a cluster of three")
+    gigabytes: float = Field(2.0, gt=0, description="of each partition; a full one refuses, it drops nothing")
+    processes: int = Field(1, ge=1, le=64, description="storage workers on this machine")
+
+
 class Ingest(_Part):
     topic_prefix: str = "meantime"
     buffer_messages: int = Field(20_000, ge=100, description="high-water mark: reading pauses above it")
@@ -141,6 +156,7 @@ class Settings(BaseSettings):
     endpoint: Endpoint = Endpoint()
     collector: Collector = Collector()
     ingest: Ingest = Ingest()
+    jetstream: JetStream = JetStream()
     analytics: Analytics = Analytics()
     dispatch: Dispatch = Dispatch()
     api: Api = Api()

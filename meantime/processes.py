@@ -25,6 +25,7 @@ class Entry:
 FAMILY = {
     "endpoint": Entry("ingest.endpoint", "run", "MQTT end point that devices connect to"),
     "collector": Entry("ingest.collector", "run", "subscriber to an existing broker"),
+    "stream": Entry("ingest.log.worker", "run", "stores what the doors put into the log (JetStream)"),
     "storage": Entry("ingest.worker", "make_worker", "partitions, rollups, retention"),
     "analytics": Entry("analytics.worker", "make_worker", "streaming detection"),
     "fsm": Entry("fsm_core.worker", "make_worker", "episodes, orders, SLA, settlement"),
@@ -35,7 +36,7 @@ FAMILY = {
 }
 CORE = ("endpoint", "storage", "analytics", "fsm", "dispatch", "api")
 # Doors of which one machine may run several: the second endpoint is `endpoint-2`, and takes that suffix along.
-SEVERAL = ("endpoint", "collector")
+SEVERAL = ("endpoint", "collector", "stream")
 
 
 def core(settings: Settings) -> tuple[str, ...]:
@@ -48,7 +49,8 @@ def core(settings: Settings) -> tuple[str, ...]:
     if wanted > 1 and settings.collector.group is None:
         raise Misconfigured("Several collectors need a shared subscription: set MEANTIME_COLLECTOR__GROUP.")
     endpoints = _several("endpoint", settings.endpoint.processes)
-    return (*endpoints, *CORE[1:], *_several("collector", wanted))
+    streams = settings.jetstream.processes if settings.jetstream.url else 0
+    return (*endpoints, *CORE[1:], *_several("collector", wanted), *_several("stream", streams))
 
 
 def _several(name: str, count: int) -> tuple[str, ...]:

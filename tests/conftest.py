@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shutil
 import tempfile
@@ -45,6 +46,8 @@ def missing(mark: str) -> str | None:
             return "no TimescaleDB (set MEANTIME_TEST_TIMESCALE_DSN; scripts/timescale-trixie.sh start prints one)"
         case "broker" if not _on_path("mosquitto"):
             return "no mosquitto (Debian: apt-get install mosquitto mosquitto-clients)"
+        case "nats" if not _on_path("nats-server") or importlib.util.find_spec("nats") is None:
+            return "no NATS (Debian: apt-get install nats-server; pip install 'meantime[jetstream]')"
         case "browser" if not _on_path("chromium", "chromium-browser", "google-chrome"):
             return "no Chromium (Debian: apt-get install chromium fonts-noto-cjk)"
         case "data" if not shared_folder().is_dir():
@@ -54,7 +57,7 @@ def missing(mark: str) -> str | None:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Skip, by name, what this machine cannot run."""
-    for mark in ("timescale", "broker", "browser", "data"):
+    for mark in ("timescale", "broker", "browser", "data", "nats"):
         if mark not in REQUIRED and (reason := missing(mark)):
             for item in items:
                 if item.get_closest_marker(mark):

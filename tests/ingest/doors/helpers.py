@@ -18,11 +18,11 @@ from ingest.mqtt.packets import V311
 DEADLINE = 15.0
 
 
-def until(condition: Callable[[], Any], what: str = "the condition") -> Any:
+def until(condition: Callable[[], Any], what: str = "the condition", *, seconds: float = DEADLINE) -> Any:
     """The first true result of `condition`; fails after the deadline."""
-    end = time.monotonic() + DEADLINE
+    end = time.monotonic() + seconds
     while not (found := condition()):
-        assert time.monotonic() < end, f"{what} did not come about within {DEADLINE} s"
+        assert time.monotonic() < end, f"{what} did not come about within {seconds} s"
         time.sleep(0.01)
     return found
 

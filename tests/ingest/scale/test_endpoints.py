@@ -16,7 +16,7 @@ from kit.errors import Misconfigured
 from kit.settings import Collector, Settings
 from kit.settings import Endpoint as EndpointSettings
 from meantime import processes
-from tests.ingest.doors.conftest import Running, devices, settings, start  # noqa: F401
+from tests.ingest.doors.conftest import Running
 from tests.ingest.doors.helpers import Raw, reading, until
 from tests.ingest.doors.processes import Process
 from tests.ingest.doors.test_faults import free_port
@@ -40,9 +40,9 @@ def states(db: Conn, uid: str) -> list[tuple[bool, str]]:
 
 
 def test_a_client_that_moves_to_another_end_point_is_put_out_of_the_old_one_and_stays_online(
-    start: Start,  # noqa: F811
+    start: Start,
     db: Conn,
-    devices: dict[str, str],  # noqa: F811
+    devices: dict[str, str],
 ) -> None:
     one, other = start(suffix="-1"), start(suffix="-2")
     will = p.Will("meantime/p-1/status", b'{"online": false, "reason": "will"}', 1, False)
@@ -63,9 +63,9 @@ def test_a_client_that_moves_to_another_end_point_is_put_out_of_the_old_one_and_
 
 
 def test_a_connection_that_breaks_after_the_device_has_moved_says_nothing_of_it(
-    start: Start,  # noqa: F811
+    start: Start,
     db: Conn,
-    devices: dict[str, str],  # noqa: F811
+    devices: dict[str, str],
 ) -> None:
     one, other = start(suffix="-1"), start(suffix="-2")
     will = p.Will("meantime/p-1/status", b'{"online": false, "reason": "will"}', 1, False)
@@ -79,7 +79,7 @@ def test_a_connection_that_breaks_after_the_device_has_moved_says_nothing_of_it(
         assert all(online for online, _ in states(db, "p-1"))
 
 
-def test_end_points_of_one_machine_share_the_port(dsn: str, db: Conn, devices: dict[str, str]) -> None:  # noqa: F811
+def test_end_points_of_one_machine_share_the_port(dsn: str, db: Conn, devices: dict[str, str]) -> None:
     port = free_port()
     both = Settings(database_url=dsn, endpoint=EndpointSettings(port=port, processes=2))
     with Process("ingest.endpoint", both), Process("ingest.endpoint", both, suffix="-2"):
@@ -102,9 +102,9 @@ def test_end_points_of_one_machine_share_the_port(dsn: str, db: Conn, devices: d
 
 @pytest.mark.parametrize("version", [V311, V5])
 def test_a_thingsboard_client_publishes_telemetry_and_its_other_topics_are_dropped(
-    start: Start,  # noqa: F811
+    start: Start,
     db: Conn,
-    devices: dict[str, str],  # noqa: F811
+    devices: dict[str, str],
     version: int,
 ) -> None:
     with Raw(start().port, version=version) as client:
@@ -122,9 +122,9 @@ def test_a_thingsboard_client_publishes_telemetry_and_its_other_topics_are_dropp
 
 
 def test_a_mapped_topic_is_accepted_from_its_own_device_only(
-    start: Start,  # noqa: F811
+    start: Start,
     db: Conn,
-    devices: dict[str, str],  # noqa: F811
+    devices: dict[str, str],
     tmp_path: Path,
 ) -> None:
     file = tmp_path / "map.toml"
@@ -140,9 +140,9 @@ def test_a_mapped_topic_is_accepted_from_its_own_device_only(
 
 
 def test_a_guest_is_registered_by_its_first_message_where_the_policy_says_so(
-    start: Start,  # noqa: F811
+    start: Start,
     db: Conn,
-    devices: dict[str, str],  # noqa: F811
+    devices: dict[str, str],
 ) -> None:
     running = start(anonymous=True, unknown_devices="register")
 
@@ -164,7 +164,7 @@ def test_a_guest_is_registered_by_its_first_message_where_the_policy_says_so(
     assert scalar(db, "select count(*) from ingest.dead_letter") == 0
 
 
-def test_without_the_setting_nobody_comes_in_unnamed(start: Start, devices: dict[str, str]) -> None:  # noqa: F811
+def test_without_the_setting_nobody_comes_in_unnamed(start: Start, devices: dict[str, str]) -> None:
     with Raw(start(unknown_devices="register").port, version=V5) as client:
         assert client.connect("new-1", None, username=None).reason == 0x86
 

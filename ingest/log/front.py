@@ -1,0 +1,82 @@
+"""The doors' end of the log: a pipeline whose commit is the acknowledgement of the log."""
+
+from __future__ import annotations
+
+import time
+from base64 import b64decode
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from ingest import formats
+from ingest.buffer import Buffer
+from ingest.chunks import Chunk, Effect
+from ingest.log.jetstream import JetStream
+from ingest.log.seam import Log, Partitions
+from ingest.message import Arrival
+from ingest.pipeline import Pipeline
+from ingest.store import Store
+from kit.database import Conn, url
+from kit.settings import Settings
+
+
+class _Undecoded:
+    """In place of the store: what goes into the log is decoded by the workers behind it."""
+
+    def foresee(self, arrivals: Sequence[Arrival]) -> None:
+        pass
+
+    def write(self, conn: Conn, arrivals: Sequence[Arrival]) -> Any:
+        raise AssertionError("a door with a log writes no messages into the database")
+
+    def committed(self, written: Any) -> None:
+        pass
+
+    def rolled_back(self) -> None:
+        pass
+
+
+class LogPipeline(Pipeline):
+    """Arrivals go into the log; the door's own rows (sessions, retained messages) still go into the database."""
+
+    def __init__(self, log: Log, partitions: Partitions, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._log, self._partitions = log, partitions
+
+    def _transaction(self, arrivals: list[Arrival], effects: list[Effect]) -> None:
+        began = time.perf_counter()
+        if arrivals:
+            self._log.append(self._partitions.split(arrivals))
+        if effects:
+            super()._transaction([], effects)
+        self.counts.commit_ms = (time.perf_counter() - began) * 1000
+
+    def close(self, seconds: float) -> bool:
+        """As `Pipeline.close`; closes the log too."""
+        done = super().close(seconds)
+        self._log.close()
+        return done
+
+
+def told(payload: str) -> list[tuple[str, bytes]]:
+    """The command in a notification of `COMMANDS`."""
+    topic, _, data = payload.rpartition(" ")
+    return [(topic, b64decode(data))]
+
+
+def pipeline(
+    settings: Settings,
+    door: str,
+    released: Callable[[list[Chunk]], None],
+    command: Callable[[list[tuple[str, bytes]]], None],
+) -> Pipeline:
+    """The pipeline of a door: into the database, or into the log where one is set."""
+    given = settings.ingest
+    arguments: dict[str, Any] = {
+        "door": door, "buffer": Buffer[Chunk](given.buffer_messages), "released": released,
+        "batch": given.batch_messages, "linger": given.linger_ms / 1000, "command": command,
+    }  # fmt: skip
+    if settings.jetstream.url is None:
+        return Pipeline(url(settings), Store(given, door=door), **arguments)
+    log = JetStream(settings.jetstream, name=door)
+    partitions = Partitions(formats.topics(given), settings.jetstream.partitions)
+    return LogPipeline(log, partitions, url(settings), _Undecoded(), **arguments)
