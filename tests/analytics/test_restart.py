@@ -41,7 +41,7 @@ def wait_for(conn: Conn, batch: int) -> None:
 
 def test_a_worker_killed_again_and_again_finds_what_an_undisturbed_one_finds(db: Conn, dsn: str) -> None:
     devices = stored.prepare(db, 4)
-    block = machines.rows(devices, machines.times(12), faults=(Fault(devices[0], VIBRATION, 8, 2, 5.0),))
+    block = machines.rows(devices, machines.times(9), faults=(Fault(devices[0], VIBRATION, 6, 2, 5.0),))
     pieces = [
         block.take(np.flatnonzero(block.ts // (8 * HOUR) == one)) for one in np.unique(block.ts // (8 * HOUR))
     ]
@@ -49,7 +49,7 @@ def test_a_worker_killed_again_and_again_finds_what_an_undisturbed_one_finds(db:
     try:
         for at, piece in enumerate(pieces, 1):
             batch = stored.write(db, piece)
-            if at % 12 == 0:
+            if at % 9 == 0:
                 wait_for(db, batch - 3)  # it is in the middle of the rest, or about to be
                 process.kill()
                 process.wait()
