@@ -178,7 +178,11 @@ def lock(rest: list[str]) -> None:
     base = [str(PYTHON), "-m", "uv", "pip", "compile", "-q", "--universal", "--generate-hashes", "--no-header",
             "--no-annotate", "--no-emit-index-url", "--no-emit-find-links", "--python-version", "3.11",
             "pyproject.toml", *rest]  # fmt: skip
-    subprocess.run([*base, "--extra", "dev", "--extra", "build", "-o", EVERYTHING.name], check=True, cwd=ROOT)
+    subprocess.run(
+        [*base, "--extra", "dev", "--extra", "jetstream", "--extra", "build", "-o", EVERYTHING.name],
+        check=True,
+        cwd=ROOT,
+    )
     subprocess.run(
         [*base, "--extra", "build", "-c", EVERYTHING.name, "-o", RUNTIME.name], check=True, cwd=ROOT
     )

@@ -12,6 +12,7 @@ from pwdlib import PasswordHash
 
 from analytics import backtest as backtests
 from analytics import explain as explanations
+from analytics.prediction.decision import Costs
 from fsm_core import invariants as checks
 from fsm_core.actors import ROLES
 from kit.database import rows
@@ -63,12 +64,18 @@ def backtest(
     rules: Annotated[
         Path | None, typer.Option(help="TOML with changed tuning; default: the shipped one.")
     ] = None,
+    failure: Annotated[float, typer.Option(help="Cost of a failure nobody foresaw.")] = Costs.failure,
+    visit: Annotated[float, typer.Option(help="Cost of a visit in time.")] = Costs.visit,
+    needless: Annotated[float, typer.Option(help="Cost of a needless visit.")] = Costs.needless,
 ) -> None:
-    """Rerun a stored period: which detections would appear or vanish under other rules."""
+    """Rerun a stored period: which orders would appear or vanish under other rules, against the recorded repairs."""
+    costs = Costs(failure=failure, visit=visit, needless=needless)
     with target.transaction("meantime_reports") as conn:
-        report = backtests.run(conn, _moment(start), _moment(end), _toml(rules))
+        report = backtests.run(conn, _moment(start), _moment(end), _toml(rules), costs=costs)
     output.show({"rows": report.rows, "live": len(report.live), "changed": len(report.changed),
-                 "appear": report.appear, "vanish": report.vanish, "kept": len(report.kept)})  # fmt: skip
+                 "appear": report.appear, "vanish": report.vanish, "kept": len(report.kept),
+                 "live_outcome": report.live_outcome, "changed_outcome": report.changed_outcome,
+                 "cost_difference": report.cost_difference})  # fmt: skip
 
 
 def _moment(text: str) -> datetime:
