@@ -90,7 +90,6 @@ class Watchdog:
         return tuple(row.values()) if row is not None else None
 
     def _cut(self, waiter: Waiter, conn: Conn) -> None:
-        self.cuts += 1
         with connect(self._dsn, application="watchdog", autocommit=True) as other:
             # It may hold locks that the next attempt would wait for.
             other.execute("select pg_terminate_backend(%s)", (conn.info.backend_pid,))
@@ -98,3 +97,4 @@ class Watchdog:
         # Closing the psycopg connection from another thread would not wake its owner; the end of the stream does.
         with socket.socket(fileno=socket.dup(conn.fileno())) as line:
             line.shutdown(socket.SHUT_RDWR)
+        self.cuts += 1

@@ -95,7 +95,7 @@ def disk_full(stage: Stage, dice: random.Random, quick: bool) -> Figures:
     folder = Path(tempfile.mkdtemp(prefix="meantime-full-"))
     folder.chmod(0o711)
     done = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=320m", "tmpfs", folder], capture_output=True, text=True
+        ["mount", "-t", "tmpfs", "-o", "size=768m", "tmpfs", folder], capture_output=True, text=True
     )
     if done.returncode:
         folder.rmdir()
@@ -117,24 +117,23 @@ def _fill(stage: Stage, folder: Path, dice: random.Random, times: int) -> Figure
         devices = devices_of(stage, port)
         for _ in range(times):
             until(lambda before=progress(devices): progress(devices) > before, "an acknowledgement")  # type: ignore[misc]
-            with open(ballast, "wb", buffering=0) as file:
-                _until_full(file)
+            _fill_up(ballast)
             before = progress(devices)
             time.sleep(dice.uniform(2, 3))
             stops += progress(devices) - before < 1000
-            ballast.unlink()
+            ballast.unlink(missing_ok=True)
             if not stage.server.is_running():
                 stage.restart()
         finish(devices)
         return {"times_full": times, "stood_still": stops} | count(stage, devices)
 
 
-def _until_full(file: Any) -> None:
-    block = bytes(1 << 16)
+def _fill_up(ballast: Path) -> None:
     try:
-        while True:
-            file.write(block)
-    except OSError:
+        with open(ballast, "wb", buffering=0) as file:
+            while True:
+                file.write(bytes(1 << 16))
+    except OSError:  # full, which the database may have managed alone
         return
 
 
