@@ -10,12 +10,10 @@ Collector parts need mosquitto and mosquitto_sub (Debian: apt-get install mosqui
 from __future__ import annotations
 
 import argparse
-import multiprocessing
 import resource
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -24,7 +22,7 @@ import psutil
 from benchmarks import brokers, peers
 from benchmarks.bench import Bench, bench, door, emit, median, percentile
 from benchmarks.brokers import Broker
-from benchmarks.publishing import Load, cpu, cpu_of_children, elsewhere, paced, publish
+from benchmarks.publishing import Background, Load, cpu, cpu_of_children, elsewhere, paced, publish
 from kit.settings import Collector, Endpoint, Ingest
 
 LINES, WINDOW = 8, 16_000
@@ -141,7 +139,7 @@ class Run:
             before = psutil.Process(pid).memory_info().rss
             with self.bench.conn.transaction():
                 self.bench.conn.execute("lock table ingest.batch in access exclusive mode")
-                publisher = _Background(publish, port, load, self.bench.tokens, LINES, 65_000)
+                publisher = Background(publish, port, load, self.bench.tokens, LINES, 65_000)
                 time.sleep(4)
                 held = psutil.Process(pid).memory_info().rss
             publisher.result()
@@ -223,7 +221,7 @@ class Run:
         try:
             command = brokers.sub_command(broker.port, "sub", load.count)
             brokers.subscribe(broker.port, "sub")
-            publisher = _Background(publish, broker.port, load, None, 4, WINDOW)
+            publisher = Background(publish, broker.port, load, None, 4, WINDOW)
             if mode == "drain":
                 publisher.result()
                 began = time.perf_counter()
@@ -241,7 +239,7 @@ class Run:
         where = Collector(host="127.0.0.1", port=broker.port, client_id="meantime")
         try:
             brokers.subscribe(broker.port, "meantime")
-            publisher = _Background(publish, broker.port, load, None, 4, WINDOW)
+            publisher = Background(publish, broker.port, load, None, 4, WINDOW)
             if mode == "drain":
                 publisher.result()
             before = cpu_of_children(self.bench.pid)
@@ -302,25 +300,6 @@ class Run:
                 acknowledges=peers.WHEN[name],
             )
             emit(f"ingest.cpu_us_per_message.{name}.k4", used / load.count * 1e6, "µs")
-
-
-class _Background:
-    """A call in another process, meanwhile; `ended` is when its result was there."""
-
-    def __init__(self, call: Callable[..., Any], *args: Any) -> None:
-        self._pool = multiprocessing.get_context("spawn").Pool(1)
-        self.ended = 0.0
-        self._answer = self._pool.apply_async(call, args, callback=self._note)
-
-    def _note(self, _: Any) -> None:
-        self.ended = time.perf_counter()
-
-    def result(self) -> Any:
-        """Wait for it; raises what the call raised."""
-        found = self._answer.get(300)
-        self._pool.close()
-        self._pool.join()
-        return found
 
 
 if __name__ == "__main__":

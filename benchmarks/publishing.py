@@ -223,3 +223,22 @@ def elsewhere(call: Callable[..., Any], *args: Any) -> Any:
     """The result of a call in a process of its own."""
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         return pool.apply(call, args)
+
+
+class Background:
+    """A call in another process, meanwhile; `ended` is when its result was there."""
+
+    def __init__(self, call: Callable[..., Any], *args: Any) -> None:
+        self._pool = multiprocessing.get_context("spawn").Pool(1)
+        self.ended = 0.0
+        self._answer = self._pool.apply_async(call, args, callback=self._note)
+
+    def _note(self, _: Any) -> None:
+        self.ended = time.perf_counter()
+
+    def result(self) -> Any:
+        """Wait for it; raises what the call raised."""
+        found = self._answer.get(300)
+        self._pool.close()
+        self._pool.join()
+        return found
