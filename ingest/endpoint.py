@@ -10,12 +10,11 @@ from __future__ import annotations
 import asyncio
 import itertools
 import socket
-import ssl
 import threading
 import time
 from typing import Any
 
-from ingest import registry, sessions
+from ingest import registry, sessions, tls
 from ingest.chunks import READ_BYTES, Chunk
 from ingest.connection import Connection
 from ingest.customs import Customs
@@ -67,7 +66,7 @@ class Endpoint:
         self.port = settings.endpoint.port
         self._numbers = itertools.count(1)
         self._connections: set[Connection] = set()
-        self._clients: dict[tuple[str, str], Connection] = {}
+        self.clients: dict[tuple[str, str], Connection] = {}
         self.numbered: dict[int, Connection] = {}
         self.of_device: dict[str, set[Connection]] = {}
         self._loop: asyncio.AbstractEventLoop
@@ -77,7 +76,7 @@ class Endpoint:
             guests=settings.endpoint.anonymous and settings.ingest.unknown_devices == "register",
         )
         self.pulse = Pulse(dsn, DOOR + suffix, role=ROLE, detail=self.detail)
-        self.pulse.ticks += [self._beat_door, self._look_for_revoked]
+        self.pulse.ticks.append(self._beat_door)
         self.neighbours = Neighbours(self, grace)
         self.pipeline = front.pipeline(
             settings,
@@ -116,23 +115,11 @@ class Endpoint:
         host, port = self.limits.host, self.limits.port
         try:
             return await self._loop.create_server(
-                lambda: Connection(self, next(self._numbers)), host, port, ssl=self._tls(), backlog=1024,
+                lambda: Connection(self, next(self._numbers)), host, port, ssl=tls.context(self.limits), backlog=1024,
                 reuse_port=self.limits.processes > 1 or None,
             )  # fmt: skip
         except OSError as error:
             raise Misconfigured(f"The end point cannot listen on {host}:{port}: {error}") from error
-
-    def _tls(self) -> ssl.SSLContext | None:
-        if self.limits.tls_certificate is None:
-            return None
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        try:
-            context.load_cert_chain(self.limits.tls_certificate, self.limits.tls_key)
-        except (OSError, ssl.SSLError) as error:
-            raise Misconfigured(
-                f"The TLS certificate {self.limits.tls_certificate} cannot be used: {error}"
-            ) from error
-        return context
 
     async def _goodbye(self) -> None:
         """Stop reading, store what is buffered, acknowledge it, disconnect."""
@@ -181,9 +168,9 @@ class Endpoint:
             self.presence.never_was(self._session(device.uid, connection))
             return
         key = (device.uid, connection.client_id)
-        if (older := self._clients.get(key)) is not None:
+        if (older := self.clients.get(key)) is not None:
             older.close(Reason.TAKEN_OVER, "taken_over")
-        self._clients[key] = connection
+        self.clients[key] = connection
         self.numbered[connection.number] = connection
         self.of_device.setdefault(device.uid, set()).add(connection)
         if connection.known:
@@ -207,8 +194,8 @@ class Endpoint:
             return
         self.numbered.pop(connection.number, None)
         key = (device.uid, connection.client_id)
-        if self._clients.get(key) is connection:
-            del self._clients[key]
+        if self.clients.get(key) is connection:
+            del self.clients[key]
         others = self.of_device.get(device.uid, set())
         others.discard(connection)
         if not others:
@@ -293,14 +280,6 @@ class Endpoint:
 
     def _beat_door(self, conn: Conn) -> None:
         sessions.beat(conn, self.keeper.open(conn))
-
-    def _look_for_revoked(self, conn: Conn) -> None:
-        """After a revocation ask again for those connected that it may concern; who is no longer known is put out."""
-        suspects = self.keeper.suspects(conn)
-        for (uid, _), connection in list(self._clients.items()) if suspects else ():
-            knock = connection.knock
-            if uid in suspects and knock is not None and self.keeper.who(conn, knock) is None:
-                self.soon(connection.close, Reason.NOT_AUTHORIZED, "revoked")
 
     def detail(self) -> dict[str, Any]:
         """The live figures of this door."""

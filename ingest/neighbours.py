@@ -1,4 +1,4 @@
-"""Several end points around one database: the devices of a dead one, and clients that move from one to another."""
+"""What comes to an end point from elsewhere: devices of a dead one, clients that move to another one, revocations."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Neighbours:
 
     def __init__(self, server: Endpoint, grace: float) -> None:
         self._server, self._grace = server, grace
-        server.pulse.ticks.append(self._adopt)
+        server.pulse.ticks += [self._adopt, self._look_for_revoked]
         server.pulse.channels[sessions.TAKEN_OVER] = self._taken_over
         server.pulse.opened.append(self._missed)
 
@@ -65,3 +65,11 @@ class Neighbours:
         for number in numbers:
             if (connection := self._server.numbered.get(number)) is not None:
                 connection.close(Reason.TAKEN_OVER, TAKEN_ELSEWHERE)
+
+    def _look_for_revoked(self, conn: Conn) -> None:
+        """After a revocation ask again for those connected that it may concern; who is no longer known is put out."""
+        suspects = self._server.keeper.suspects(conn)
+        for (uid, _), connection in list(self._server.clients.items()) if suspects else ():
+            knock = connection.knock
+            if uid in suspects and knock is not None and self._server.keeper.who(conn, knock) is None:
+                self._server.soon(connection.close, Reason.NOT_AUTHORIZED, "revoked")

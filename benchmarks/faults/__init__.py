@@ -6,7 +6,8 @@ python -m benchmarks.faults [--kills N] [--quick] [--only NAME …]
     devices   devices that send numbered messages and resend what was not acknowledged
     proxy     a network that cuts, stalls and drops
     kills     kill -9 of everything
-    weather   networks, disks, clocks, herds, floods, late and shuffled streams
+    weather   networks, disks, clocks, floods, late and shuffled streams
+    herd      thousands of devices at once
 
 One JSON line a case: sent, acknowledged, stored, duplicated, lost (acknowledged, but not stored). Exit code 1 when
 anything was lost or stored twice. A broker killed between two autosaves loses what it had acknowledged: that is its

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import random
-import resource
 import shutil
-import socket
 import subprocess
 import tempfile
 import threading
@@ -19,10 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.faults.devices import START, Device, Line, reading
+from benchmarks.faults.herd import herd
 from benchmarks.faults.kills import OwnBroker, devices_of, drained, progress, subscribed
 from benchmarks.faults.proxy import Proxy, to_port, to_socket
-from benchmarks.faults.stage import Process, Stage, count, finish, free_port, running, until
-from ingest.mqtt import Stream
+from benchmarks.faults.stage import Process, Stage, answers, count, finish, free_port, running, until
 from ingest.mqtt import packets as p
 from ingest.mqtt.encode import encode
 from ingest.mqtt.packets import V5
@@ -152,108 +149,13 @@ def clock_jumps(stage: Stage, dice: random.Random, quick: bool) -> Figures:
         return {"jumps": jumps} | count(stage, devices)
 
 
-async def _one(port: int, uid: str, token: str, number: int, patience: float) -> float | None:
-    """Connect, publish one message, wait for its acknowledgement; seconds until then, None when it failed."""
-    began = time.monotonic()
-    try:
-        async with asyncio.timeout(patience):
-            reader, writer = await asyncio.open_connection("127.0.0.1", port)
-            hello = encode(V5, p.Connect(V5, uid, username=uid, password=token.encode()))
-            writer.write(
-                hello + encode(V5, p.Publish(f"meantime/{uid}/telemetry", reading(number), 1, False, b"\0\1"))
-            )
-            stream = Stream(version=V5)
-            while data := await reader.read(4096):
-                if any(isinstance(packet, p.Ack) and not packet.reason for packet in stream.feed(data)):
-                    await asyncio.sleep(0)
-                    _KEPT.append(writer)
-                    return time.monotonic() - began
-    except (OSError, TimeoutError):
-        return None
-    return None
-
-
-_KEPT: list[asyncio.StreamWriter] = []
-
-
-async def _herd(port: int, tokens: dict[str, str], number: int) -> tuple[set[str], list[float]]:
-    """All at once, again until each has its acknowledgement."""
-    missing, took = set(tokens), list[float]()
-    _KEPT.clear()
-    began = time.monotonic()
-    while missing and time.monotonic() - began < 180:
-        names = sorted(missing)
-        found = await asyncio.gather(*(_one(port, uid, tokens[uid], number, 60) for uid in names))
-        for uid, seconds in zip(names, found, strict=True):
-            if seconds is not None:
-                missing.discard(uid)
-                took.append(time.monotonic() - began)
-    return set(tokens) - missing, took
-
-
-def herd(stage: Stage, dice: random.Random, quick: bool) -> Figures:
-    """Thousands of devices connect at once, lose their end point by kill -9, and connect at once again."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    size = min(1_000 if quick else 10_000, hard - 500)
-    stage.fresh(1)
-    token = _many(stage, size)
-    port = free_port()
-    door = Process("ingest.endpoint", stage.settings(port))
-    times: list[float] = []
-    acknowledged = 0
-    with running(door):
-        until(lambda: _answers(port), "the end point")
-        for number in (1, 2):
-            arrived, took = asyncio.run(_herd(port, token, number))
-            acknowledged += len(arrived)
-            times.append(round(max(took), 1))
-            door.kill()
-            door.start()
-            until(lambda: _answers(port), "the end point")
-        with stage.connect() as conn:
-            row = conn.execute(
-                "select count(distinct (device_id, seq)), count(*) from ingest.telemetry"
-            ).fetchone()
-    assert row is not None
-    return {
-        "devices": size, "open_files_allowed": hard, "seconds_until_all_were_served": times, "sent": 2 * size,
-        "acknowledged": acknowledged, "stored": row[0], "duplicated": row[1] - row[0],
-        "lost": max(0, acknowledged - row[0]),
-    }  # fmt: skip
-
-
-def _many(stage: Stage, size: int) -> dict[str, str]:
-    """So many devices more, all with the token of p-1."""
-    with stage.connect() as conn, conn.transaction():
-        conn.execute(
-            "insert into ingest.device (uid, model) select 'h-' || n, %s from generate_series(1, %s) n",
-            ("pump-p100", size),
-        )
-        conn.execute(
-            """insert into ingest.credential (device_id, username, secret)
-               select d.id, d.uid, c.secret from ingest.device d, ingest.credential c
-               where d.uid like 'h-%' and c.username = 'p-1'"""
-        )
-        conn.execute("analyze ingest.device, ingest.credential")
-    return {f"h-{n}": stage.tokens["p-1"] for n in range(1, size + 1)}
-
-
-def _answers(port: int) -> bool:
-    try:
-        socket.create_connection(("127.0.0.1", port), timeout=1).close()
-    except OSError:
-        return False
-    return True
-
-
 def flood(stage: Stage, dice: random.Random, quick: bool) -> Figures:
     """One device sends as fast as TCP takes it; two others go on at their pace."""
     stage.fresh()
     port, stop = free_port(), threading.Event()
     tokens = dict(stage.tokens)
     with running(Process("ingest.endpoint", stage.settings(port))):
-        until(lambda: _answers(port), "the end point")
+        until(lambda: answers(port), "the end point")
         flooder = Device(port, "p-3", tokens["p-3"], window=5_000, pause=0)
         quiet = [Device(port, uid, tokens[uid], window=20, pause=0.01) for uid in ("p-1", "p-2")]
         for device in (flooder, *quiet):
@@ -346,7 +248,7 @@ def shuffled(stage: Stage, dice: random.Random, quick: bool) -> Figures:
     with OwnBroker() as broker:
         settings = stage.settings(port, collector=Collector(host="127.0.0.1", port=broker.port))
         with running(Process("ingest.endpoint", settings), Process("ingest.collector", settings)):
-            until(lambda: _answers(port), "the end point")
+            until(lambda: answers(port), "the end point")
             subscribed(stage)
             ways = [(port, stage.tokens["p-1"]), (broker.port, None)]
             threads = []
