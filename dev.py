@@ -152,7 +152,7 @@ def demo(rest: list[str]) -> None:
 
 def test(rest: list[str]) -> None:
     setup(EVERYTHING)
-    run("-m", "pytest", "-n", "2", "--dist", "loadgroup", *rest)
+    run("-m", "pytest", "-n", "2", "--dist", "loadfile", *rest)
 
 
 def browser(rest: list[str]) -> None:

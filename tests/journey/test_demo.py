@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import signal
 import time
 from datetime import UTC, datetime
@@ -13,8 +14,10 @@ import pytest
 from kit.database import connect, rows, scalar
 from meantime import postgres
 from tests.journey.conftest import Home, wait_for_console
+from tests.journey.killing import VICTIMS, alive, ask, caught_up, kill, kill_database, until
 
-pytestmark = [pytest.mark.journey, pytest.mark.timeout(400), pytest.mark.xdist_group("journey")]
+pytestmark = [pytest.mark.journey, pytest.mark.timeout(400)]
+KILLS = 12
 
 
 def stages(lines: list[dict[str, object]]) -> dict[str, list[dict[str, object]]]:
@@ -63,6 +66,34 @@ def test_a_second_start_goes_on_with_the_same_data_and_ctrl_c_leaves_nothing_run
         time.sleep(0.05)
     assert left == []
     assert not (data / "postmaster.pid").exists()
+
+
+def test_processes_killed_at_random_come_back_and_every_invariant_holds(
+    home: Home, settled: list[dict[str, object]]
+) -> None:
+    assert settled
+    rng = random.Random(20261124)
+    process = home.start("demo")
+    try:
+        wait_for_console(home, process)
+        for _ in range(KILLS):
+            kill(process.pid, rng.choice(VICTIMS))
+            until(lambda: bool(ask(home, "select 1")), "the database")
+        kill_database(process.pid)
+        until(lambda: alive(home), "all processes to beat again", home)
+        stored = int(ask(home, "select sum(messages) from ingest.device_status"))
+        until(
+            lambda: int(ask(home, "select sum(messages) from ingest.device_status")) > stored,
+            "new telemetry",
+            home,
+        )
+        until(lambda: caught_up(home), "the followers to catch up", home)
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=20)
+    checked = home.start("--json", "invariants")
+    out, err = checked.communicate(timeout=60)
+    assert checked.returncode == 0, f"{out}\n{err}"
 
 
 def test_the_invariants_hold_after_it_all(home: Home, settled: list[dict[str, object]]) -> None:
