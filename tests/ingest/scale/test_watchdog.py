@@ -40,7 +40,9 @@ def test_who_waits_for_nobody_is_cut_and_who_waits_for_a_lock_is_not(dsn: str, d
         thread.join(10)
         assert locked == [1]
         assert dog.cuts == 1
-        until(lambda: not answers(deaf), "the end of the deaf one: PostgreSQL ends it when it gets round to it")
+        until(
+            lambda: not answers(deaf), "the end of the deaf one: PostgreSQL ends it when it gets round to it"
+        )
 
 
 def answers(conn: Conn) -> bool:
