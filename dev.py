@@ -105,7 +105,8 @@ def uv_command() -> list[str] | None:
     have = subprocess.run([str(PYTHON), "-m", "uv", "--version"], **quiet).returncode == 0
     if not have:
         have = subprocess.run([str(PYTHON), "-m", "pip", "install", "-q", "uv"], **quiet).returncode == 0
-    return [str(PYTHON), "-m", "uv", "pip", "install", "-q", "--compile-bytecode", "--python", str(PYTHON)] if have else None
+    command = [str(PYTHON), "-m", "uv", "pip", "install", "-q", "--compile-bytecode", "--python", str(PYTHON)]
+    return command if have else None
 
 
 def uv_environment() -> dict[str, str]:
