@@ -32,7 +32,9 @@ Say = Callable[[str], None]
 def run(dsn: str, settings: Settings, stop: threading.Event, say: Say) -> bool:
     """Seed what is not seeded yet; goes on where it was stopped. True when it had something to do."""
     with connect(dsn, application="seed", autocommit=True) as conn:
-        conn.execute("set synchronous_commit = off")  # a crash loses the last moments, in order; they are lived again
+        conn.execute(
+            "set synchronous_commit = off"
+        )  # a crash loses the last moments, in order; they are lived again
         if scalar(conn, "select value ->> 'done' from kit.state where name = %s", (STATE,)) == "true":
             return False
         end = _begin(conn, settings)
