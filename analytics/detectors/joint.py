@@ -19,7 +19,7 @@ import numpy as np
 
 from analytics.definitions import Definition, Floats, Ints, product, related
 from analytics.detectors import alarm
-from analytics.detectors.protocol import Detector, Driver, Finding, Outcome
+from analytics.detectors.protocol import Detector, Driver, Outcome
 from analytics.fields import Field
 from analytics.frame import Frame
 from analytics.state import Rows
@@ -138,7 +138,7 @@ class Joint(Detector):
         hours = np.where(live, (frame.hours[at][:, None, :] * self._symptom).max(axis=2), 0.0)
         verdict = alarm.judge(rare, frame.ts[at], live, hours, scores, self._rules)
         findings = [
-            self._finding(
+            self.finding(
                 frame, int(at[n]), int(k), "clear", int(verdict.low_since[n, k]), verdict.score[n, k]
             )
             for n, k in zip(*np.nonzero(verdict.clearing), strict=True)
@@ -148,7 +148,7 @@ class Joint(Detector):
             since = int(rare["onset"][n, k]) or int(frame.ts[at[n]])
             drivers = self._drivers(frame, int(at[n]), level[n], parts[n])
             findings.append(
-                self._finding(frame, int(at[n]), int(k), "raise", since, verdict.score[n, k], drivers)
+                self.finding(frame, int(at[n]), int(k), "raise", since, verdict.score[n, k], drivers)
             )
         alarm.keep(state, at, rare)
         return Outcome(findings, alarm.frozen(rare, at, self._table))
@@ -187,19 +187,3 @@ class Joint(Detector):
                 )
             )
         return tuple(drivers)
-
-    def _finding(
-        self,
-        frame: Frame,
-        at: int,
-        k: int,
-        kind: str,
-        since: int,
-        score: float,
-        drivers: tuple[Driver, ...] = (),
-    ) -> Finding:
-        mode = self.definition.modes[k]
-        return Finding(
-            at, int(frame.ts[at]), since, kind, self.rule, self.version, mode.code, mode.priority,
-            float(score), int(frame.batch[at]), drivers,
-        )  # fmt: skip

@@ -111,3 +111,20 @@ class Detector:
     def reset(self, state: Rows, at: int, modes: list[int]) -> None:
         """The component of these modes was repaired: forget what was seen of them, and close them."""
         raise NotImplementedError
+
+    def finding(
+        self,
+        frame: Frame,
+        at: int,
+        k: int,
+        kind: str,
+        since: int,
+        score: float,
+        drivers: tuple[Driver, ...] = (),
+    ) -> Finding:
+        """What this detector says of mode `k` on the device at a position of the frame."""
+        mode = self.definition.modes[k]
+        return Finding(
+            at, int(frame.ts[at]), since, kind, self.rule, self.version, mode.code, mode.priority,
+            float(score), int(frame.batch[at]), drivers,
+        )  # fmt: skip

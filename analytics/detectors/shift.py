@@ -102,7 +102,7 @@ class Shift(Detector):
         hours = np.where(live, (frame.hours[at][:, None, :] * self._symptom).max(axis=2), 0.0)
         verdict = alarm.judge(rare, frame.ts[at], live, hours, score[at], self._rules)
         findings = [
-            self._finding(
+            self.finding(
                 frame, int(at[n]), int(k), "clear", int(verdict.low_since[n, k]), verdict.score[n, k]
             )
             for n, k in zip(*np.nonzero(verdict.clearing), strict=True)
@@ -214,7 +214,7 @@ class Shift(Detector):
             alarm.open_mode(rare, n, k)
             since = int(rare["onset"][n, k]) or int(frame.ts[at])
             drivers = self._drivers(frame, at, k, evidence.level[n, k], evidence.sums[n, k], state)
-            found.append(self._finding(frame, at, k, "raise", since, score[k], drivers))
+            found.append(self.finding(frame, at, k, "raise", since, score[k], drivers))
         return found
 
     def _explained(self, n: int, k: int, score: Floats, evidence: _Evidence, is_open: Floats) -> bool:
@@ -252,22 +252,6 @@ class Shift(Detector):
                 )
             )
         return tuple(drivers)
-
-    def _finding(
-        self,
-        frame: Frame,
-        at: int,
-        k: int,
-        kind: str,
-        since: int,
-        score: float,
-        drivers: tuple[Driver, ...] = (),
-    ) -> Finding:
-        mode = self.definition.modes[k]
-        return Finding(
-            at, int(frame.ts[at]), since, kind, self.rule, self.version, mode.code, mode.priority,
-            float(score), int(frame.batch[at]), drivers,
-        )  # fmt: skip
 
 
 def _approach(hours: Floats, mean_hours: float) -> Floats:

@@ -12,7 +12,7 @@ import numpy as np
 
 from analytics.definitions import Definition, Floats, related
 from analytics.detectors import alarm
-from analytics.detectors.protocol import Detector, Driver, Finding, Outcome
+from analytics.detectors.protocol import Detector, Driver, Outcome
 from analytics.fields import Field
 from analytics.frame import Frame
 from analytics.state import Rows
@@ -66,7 +66,7 @@ class Spike(Detector):
         hours = np.where(live, (frame.hours[at][:, None, :] * self._symptom).max(axis=2), 0.0)
         verdict = alarm.judge(rare, frame.ts[at], live, hours, score, self._rules)
         findings = [
-            self._finding(
+            self.finding(
                 frame, int(at[n]), int(k), "clear", int(verdict.low_since[n, k]), verdict.score[n, k]
             )
             for n, k in zip(*np.nonzero(verdict.clearing), strict=True)
@@ -76,7 +76,7 @@ class Spike(Detector):
             since = int(rare["onset"][n, k]) or int(frame.ts[at[n]])
             drivers = self._drivers(frame, int(at[n]), directed[n, k])
             findings.append(
-                self._finding(frame, int(at[n]), int(k), "raise", since, verdict.score[n, k], drivers)
+                self.finding(frame, int(at[n]), int(k), "raise", since, verdict.score[n, k], drivers)
             )
         alarm.keep(state, at, rare)
         return Outcome(findings, alarm.frozen(rare, at, self._table))
@@ -99,19 +99,3 @@ class Spike(Detector):
             value = float(frame.values[n, m])
             drivers.append(Driver(metric.name, value, expected, limit, metric.unit, z, int(frame.regime[n])))
         return tuple(drivers)
-
-    def _finding(
-        self,
-        frame: Frame,
-        n: int,
-        k: int,
-        kind: str,
-        since: int,
-        score: float,
-        drivers: tuple[Driver, ...] = (),
-    ) -> Finding:
-        mode = self.definition.modes[k]
-        return Finding(
-            n, int(frame.ts[n]), since, kind, self.rule, self.version, mode.code, mode.priority,
-            float(score), int(frame.batch[n]), drivers,
-        )  # fmt: skip
