@@ -77,6 +77,7 @@ def test_a_wrong_password_is_refused_and_the_stranger_is_listed(
             assert device.receive() is None
     with Raw(running.port, version=version) as device:
         assert device.connect("secret-token-of-somebody", None, client_id="thermostat").reason == code
+        assert device.receive() is None
     assert rows(db, "select uid, door, messages from ingest.unknown_device order by uid") == [
         {"uid": "stranger", "door": "endpoint", "messages": 2},
         {"uid": "thermostat", "door": "endpoint", "messages": 1},
