@@ -162,8 +162,8 @@ class Connection(asyncio.BufferedProtocol):
     def refuse(self, reason: Reason, text: str) -> None:
         """Answer CONNECT with a refusal and hang up."""
         version = self._connect.version if self._connect is not None else self.stream.version
-        self.write(encode(version, p.ConnAck(reason=reason, text=text)))
         self.server.turned_away += 1
+        self.write(encode(version, p.ConnAck(reason=reason, text=text)))
         self._hang_up()
 
     def admitted(self, device: registry.Device) -> bool:
