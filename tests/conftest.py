@@ -64,6 +64,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                     item.add_marker(pytest.mark.skip(reason=reason))
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Leave the names of the red tests, a line each, in the file that MEANTIME_TEST_FAILED names; CI reads it."""
+    if into := os.environ.get("MEANTIME_TEST_FAILED"):
+        stats = terminalreporter.stats
+        red = dict.fromkeys(report.nodeid for kind in ("failed", "error") for report in stats.get(kind, ()))
+        Path(into).write_text("".join(f"{name}\n" for name in red), encoding="utf-8")
+
+
 def _quick_folder() -> str | None:
     """Memory when there is plenty: making a database for each test is then five times as fast."""
     memory = Path("/dev/shm")
