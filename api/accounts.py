@@ -11,11 +11,10 @@ from functools import cache
 from psycopg.rows import class_row
 from pwdlib import PasswordHash
 
-from api.errors import TooManyRequests
 from api.security import Claims, password_mark
 from fsm_core.actors import Actor
 from kit.database import Conn, columns, rows, scalar
-from kit.errors import Forbidden, Invalid, Unauthenticated
+from kit.errors import Forbidden, Invalid, TooManyRequests, Unauthenticated
 
 FAILURES, WINDOW = 10, 300.0
 """So many failed attempts of one login from one address within so many seconds, then it is refused."""

@@ -12,6 +12,7 @@ from psycopg_pool import ConnectionPool
 
 from api import console, errors
 from api.accounts import Attempts
+from api.console.pages import error_page
 from api.deps import State
 from api.events import Hub
 from api.heart import beating
@@ -39,7 +40,7 @@ def create_app(pool: ConnectionPool[Any], settings: Settings) -> FastAPI:
     with transaction(pool) as conn:
         signer = Signer(session_secret(conn, settings))
     app.state.meantime = State(pool, settings, signer, Attempts())
-    errors.install(app)
+    errors.install(app, error_page)
     for subject in _SUBJECTS:
         app.include_router(subject.router, responses=ERRORS)
     console.install(app)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import psycopg
@@ -16,13 +17,7 @@ from kit import logs
 from kit.errors import Conflict, Invalid, MeantimeError, NotFound, Unauthenticated, Unavailable
 
 log = logs.get(__name__)
-
-
-class TooManyRequests(MeantimeError):
-    """Too many failed attempts; wait a few minutes."""
-
-    status = 429
-    code = "too_many_requests"
+Page = Callable[[Request, MeantimeError], Response]
 
 
 def body(error: MeantimeError) -> dict[str, Any]:
@@ -30,8 +25,9 @@ def body(error: MeantimeError) -> dict[str, Any]:
     return {"error": error.code, "message": error.message, "details": jsonable_encoder(error.details)}
 
 
-def install(app: FastAPI) -> None:
-    """Register the handlers of this table."""
+def install(app: FastAPI, page: Page) -> None:
+    """Register the handlers of this table; `page` says to people what programs get as JSON."""
+    app.state.error_page = page
     app.add_exception_handler(MeantimeError, _ours)
     app.add_exception_handler(RequestValidationError, _validation)
     app.add_exception_handler(HTTPException, _http)
@@ -54,9 +50,8 @@ def answer(request: Request, error: MeantimeError) -> Response:
         target = request.url.path + (f"?{request.url.query}" if request.url.query else "")
         location = request.url_for("login_page").include_query_params(next=target)
         return RedirectResponse(f"{location.path}?{location.query}", 303)
-    from api.console.pages import error_page  # the console imports this module
-
-    return error_page(request, error)
+    page: Page = request.app.state.error_page
+    return page(request, error)
 
 
 async def _ours(request: Request, error: Exception) -> Response:

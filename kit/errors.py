@@ -57,6 +57,13 @@ class Unauthenticated(MeantimeError):
     code = "unauthenticated"
 
 
+class TooManyRequests(MeantimeError):
+    """Too many failed attempts; wait a few minutes."""
+
+    status = 429
+    code = "too_many_requests"
+
+
 class Conflict(MeantimeError):
     """The current state does not allow this."""
 

@@ -11,10 +11,9 @@ from pydantic import SecretStr
 
 from api import accounts
 from api.accounts import FAILURES, Attempts
-from api.errors import TooManyRequests
 from api.security import Signer, session_secret
 from kit.database import Conn, connect
-from kit.errors import Forbidden, Unauthenticated
+from kit.errors import Forbidden, TooManyRequests, Unauthenticated
 from kit.settings import Api, Settings
 from tests.api.conftest import Installation
 
