@@ -6,6 +6,7 @@ All methods run on the pulse's thread, except `ask`-callbacks, which the end poi
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -34,6 +35,10 @@ class Knock:
     at: datetime
 
     @property
+    def nameless(self) -> bool:
+        return self.username is None and self.password is None
+
+    @property
     def credentials(self) -> Credentials:
         return self.username or "", self.password
 
@@ -60,30 +65,47 @@ class Doorkeeper:
             self.door = sessions.open_door(conn, self.name)
         return self.door
 
-    def admit(self, conn: Conn, knock: Knock) -> registry.Device | None:
-        """The device that these credentials belong to, its session remembered; None when they belong to none."""
-        device = self.who(conn, knock)
-        if device is None:
-            self._note(conn, knock)
-            return None
-        will = (knock.will.topic, knock.will.payload, knock.will.retain) if knock.will else None
-        sessions.begin(conn, device.uid, knock.client_id, self.open(conn), knock.number, will)
-        return device
+    def admit(self, conn: Conn, knocks: Sequence[Knock]) -> list[registry.Device | None]:
+        """The devices that these credentials belong to, their sessions remembered; None for those of nobody."""
+        devices = self.who(conn, knocks)
+        begun = []
+        for knock, device in zip(knocks, devices, strict=True):
+            if device is None:
+                self._note(conn, knock)
+                continue
+            will = (knock.will.topic, knock.will.payload, knock.will.retain) if knock.will else None
+            begun.append(sessions.Begun(device.uid, knock.client_id, knock.number, will))
+        if begun:
+            sessions.begin(conn, self.open(conn), begun)
+        return devices
 
-    def who(self, conn: Conn, knock: Knock) -> registry.Device | None:
-        """Authenticate, from the cache where possible."""
-        if self._guests and knock.username is None and knock.password is None:
-            return registry.guest(conn, knock.client_id)
-        credentials = knock.credentials
-        known = self._cache.get(credentials)
-        if known is not None and known[0] > time.monotonic():
-            return known[1]
-        device = registry.authenticate(conn, *credentials)
-        if device is not None:
-            if len(self._cache) >= CACHE_SIZE:
-                self._cache.clear()
-            self._cache[credentials] = (time.monotonic() + CACHE_SECONDS, device)
-        return device
+    def who(self, conn: Conn, knocks: Sequence[Knock]) -> list[registry.Device | None]:
+        """Authenticate, from the cache where possible, the others with one query."""
+        found: dict[Knock, registry.Device | None] = {}
+        guests = [knock for knock in knocks if self._guests and knock.nameless]
+        if guests:
+            found.update(zip(guests, registry.guests(conn, [g.client_id for g in guests]), strict=True))
+        now = time.monotonic()
+        unknown = []
+        for knock in knocks:
+            expires, device = self._cache.get(knock.credentials, (0.0, None))
+            if knock not in found and expires > now:
+                found[knock] = device
+            elif knock not in found:
+                unknown.append(knock)
+        if unknown:
+            asked = registry.authenticate_all(conn, [knock.credentials for knock in unknown])
+            found.update(zip(unknown, asked, strict=True))
+            self._remember(unknown, asked)
+        return [found[knock] for knock in knocks]
+
+    def _remember(self, knocks: Sequence[Knock], devices: Sequence[registry.Device | None]) -> None:
+        if len(self._cache) + len(knocks) > CACHE_SIZE:
+            self._cache.clear()
+        until = time.monotonic() + CACHE_SECONDS
+        for knock, device in zip(knocks, devices, strict=True):
+            if device is not None:
+                self._cache[knock.credentials] = (until, device)
 
     def suspects(self, conn: Conn) -> set[str]:
         """Devices whose credentials may have been revoked since the last call: empty when nothing has changed at

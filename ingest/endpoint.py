@@ -150,9 +150,8 @@ class Endpoint:
         """Let the doorkeeper decide about a connection's CONNECT, off the loop."""
         knock = connection.knock
         assert knock is not None
-        self.pulse.ask(
-            lambda conn: self.keeper.admit(conn, knock),
-            lambda answer: self.soon(self._answered, connection, answer),
+        self.pulse.ask_together(
+            self.keeper.admit, knock, lambda answer: self.soon(self._answered, connection, answer)
         )
 
     def _answered(self, connection: Connection, answer: registry.Device | Exception | None) -> None:
@@ -217,7 +216,7 @@ class Endpoint:
                 self.presence.gone(ended, connection.reason, at, will=will, last=last and not elsewhere)
 
         # Another end point may have taken the client over before this connection's end was noticed here.
-        self.pulse.ask(lambda conn: sessions.standing(conn, ended), lambda found: self.soon(gone, found))
+        self.pulse.ask_together(sessions.standing, ended, lambda found: self.soon(gone, found))
 
     def _sweep(self, now: float) -> None:
         """Close what was silent for too long. While reading is paused nobody can be heard, so nobody is overdue."""

@@ -69,7 +69,9 @@ class Neighbours:
     def _look_for_revoked(self, conn: Conn) -> None:
         """After a revocation ask again for those connected that it may concern; who is no longer known is put out."""
         suspects = self._server.keeper.suspects(conn)
-        for (uid, _), connection in list(self._server.clients.items()) if suspects else ():
-            knock = connection.knock
-            if uid in suspects and knock is not None and self._server.keeper.who(conn, knock) is None:
+        here = list(self._server.clients.items()) if suspects else []
+        asked = [each for (uid, _), each in here if uid in suspects and each.knock is not None]
+        knocks = [each.knock for each in asked if each.knock is not None]
+        for connection, device in zip(asked, self._server.keeper.who(conn, knocks), strict=True):
+            if device is None:
                 self._server.soon(connection.close, Reason.NOT_AUTHORIZED, "revoked")

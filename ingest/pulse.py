@@ -1,6 +1,7 @@
 """The quiet thread of a front door: beats in `kit.process`, knows the clock, and does small database jobs for the loop.
 
-Jobs that wait together run in one transaction, so a herd of reconnecting devices costs few commits.
+Jobs that wait together run in one transaction, those of one kind in one call, so a herd of reconnecting devices costs
+few statements and few commits.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -30,9 +31,11 @@ STOP_SECONDS = 0.4
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """`run(conn)` inside a transaction; then `done(result)` after its commit, or `done(error)`. Both on the pulse."""
+    """`run(conn, values)` inside a transaction, once for all waiting jobs with the same `run`; its results are in the
+    order of the values. Then `done(result)` after the commit, or `done(error)`. Both on the pulse."""
 
-    run: Callable[[Conn], Any]
+    run: Callable[[Conn, list[Any]], Sequence[Any]]
+    value: Any
     done: Callable[[Any], None]
 
 
@@ -86,7 +89,13 @@ class Pulse:
 
     def ask(self, run: Callable[[Conn], Any], done: Callable[[Any], None]) -> None:
         """Run a job soon; `done` gets its result or its exception."""
-        self._jobs.put(Job(run, done))
+        self._jobs.put(Job(lambda conn, _: [run(conn)], None, done))
+
+    def ask_together(
+        self, run: Callable[[Conn, list[Any]], Sequence[Any]], value: Any, done: Callable[[Any], None]
+    ) -> None:
+        """The same for jobs that are cheaper together: see `Job`."""
+        self._jobs.put(Job(run, value, done))
 
     def _run(self) -> None:
         due = 0.0
@@ -153,7 +162,7 @@ class Pulse:
         try:
             conn = self._connection()
             with conn.transaction():
-                results = [job.run(conn) for job in jobs]
+                results = _run_all(conn, jobs)
         except (psycopg.OperationalError, psycopg.InterfaceError, Unavailable) as error:
             self._drop()
             for job in jobs:
@@ -166,5 +175,16 @@ class Pulse:
                 for job in jobs:
                     self._do([job])
         else:
-            for job, result in zip(jobs, results, strict=True):
+            for job, result in results:
                 job.done(result)
+
+
+def _run_all(conn: Conn, jobs: list[Job]) -> list[tuple[Job, Any]]:
+    """Each job with its result."""
+    kinds: dict[Callable[[Conn, list[Any]], Sequence[Any]], list[Job]] = {}
+    for job in jobs:
+        kinds.setdefault(job.run, []).append(job)
+    results: list[tuple[Job, Any]] = []
+    for run, same in kinds.items():
+        results += zip(same, run(conn, [job.value for job in same]), strict=True)
+    return results

@@ -11,6 +11,7 @@ import hmac
 import io
 import re
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -137,38 +138,64 @@ def reinstate(conn: Conn, uid: str) -> Credentials:
 def authenticate(conn: Conn, username: str, password: str | None) -> Device | None:
     """The device that these credentials belong to, or None. The token may come as the password of the uid, or
     alone as the username (ThingsBoard's way)."""
-    if clean(username) != username:  # no text that PostgreSQL could look for
-        return None
-    given = _digest(password or username)
-    valid = "d.status = 'active' and (c.revoked_at is null or c.revoked_at > kit.now())"
-    found = rows(
-        conn,
-        f"""select d.id, d.uid, d.model, c.secret from ingest.credential c join ingest.device d on d.id = c.device_id
-            where {"c.username = %(username)s" if password else "c.secret = %(secret)s"} and {valid}""",
-        {"username": username, "secret": given},
-    )
-    match = None
-    for row in found:  # all of them, so that the time tells nothing
-        if hmac.compare_digest(row["secret"], given):
-            match = Device(row["id"], row["uid"], row["model"])
-    return match
+    return authenticate_all(conn, [(username, password)])[0]
 
 
-def guest(conn: Conn, uid: str) -> Device | None:
-    """Whoever comes without credentials under this name, None when it may not: the name is no uid, the device is
-    revoked, or it was ever given a token and has to show it. A device nobody knows yet has the id 0 and no model."""
-    if not _UID.fullmatch(uid):
-        return None
-    found = one(
-        conn,
-        """select d.id, d.uid, d.model, d.status = 'active' and not exists (
-               select from ingest.credential c where c.device_id = d.id) as welcome
-           from ingest.device d where d.uid = %s""",
-        (uid,),
-    )
-    if found is None:
-        return Device(0, uid, "")
-    return Device(found["id"], found["uid"], found["model"]) if found["welcome"] else None
+def authenticate_all(conn: Conn, shown: Sequence[tuple[str, str | None]]) -> list[Device | None]:
+    """As `authenticate`, for many (username, password) in one query."""
+    given = [_digest(password or username) for username, password in shown]
+    # A text that PostgreSQL cannot hold is nobody's.
+    names = {username for username, password in shown if password and clean(username) == username}
+    tokens = {digest for (_, password), digest in zip(shown, given, strict=True) if not password}
+    named: dict[str, list[tuple[bytes, Device]]] = {}
+    alone: dict[bytes, list[tuple[bytes, Device]]] = {}
+    for username, secret, *known in conn.cursor(binary=True).execute(
+        """select c.username, c.secret, d.id, d.uid, d.model
+           from ingest.credential c join ingest.device d on d.id = c.device_id
+           where (c.username = any(%(names)s::text[]) or c.secret = any(%(secrets)s::bytea[]))
+             and d.status = 'active' and (c.revoked_at is null or c.revoked_at > kit.now())""",
+        {"names": list(names), "secrets": list(tokens)},
+    ):
+        entry = secret, Device(*known)
+        named.setdefault(username, []).append(entry)
+        alone.setdefault(secret, []).append(entry)
+    return [
+        _match(named.get(username, []) if password else alone.get(digest, []), digest)
+        for (username, password), digest in zip(shown, given, strict=True)
+    ]
+
+
+def _match(candidates: Sequence[tuple[bytes, Device]], digest: bytes) -> Device | None:
+    found = None
+    for secret, device in candidates:  # all of them, so that the time tells nothing
+        if hmac.compare_digest(secret, digest):
+            found = device
+    return found
+
+
+def guests(conn: Conn, uids: Sequence[str]) -> list[Device | None]:
+    """Those who come without credentials under these names, None for one that may not: the name is no uid, the device
+    is revoked, or it was ever given a token and has to show it. A device nobody knows yet has the id 0 and no
+    model."""
+    proper = [uid for uid in uids if _UID.fullmatch(uid)]
+    known = {
+        row["uid"]: row
+        for row in rows(
+            conn,
+            """select d.id, d.uid, d.model, d.status = 'active' and not exists (
+                   select from ingest.credential c where c.device_id = d.id) as welcome
+               from ingest.device d where d.uid = any(%s)""",
+            (proper,),
+        )
+    }
+
+    def guest(uid: str) -> Device | None:
+        if uid not in known:
+            return Device(0, uid, "") if _UID.fullmatch(uid) else None
+        row = known[uid]
+        return Device(row["id"], row["uid"], row["model"]) if row["welcome"] else None
+
+    return [guest(uid) for uid in uids]
 
 
 def device(conn: Conn, uid: str) -> Device:

@@ -27,6 +27,16 @@ class Orphan:
 
 
 @dataclass(frozen=True, slots=True)
+class Begun:
+    """A connection that was admitted; `will` is (topic, payload, retain)."""
+
+    uid: str
+    client_id: str
+    number: int
+    will: tuple[str, bytes, bool] | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Ended:
     """The end of one connection; matches only the row that this connection wrote."""
 
@@ -51,25 +61,33 @@ def beat(conn: Conn, door: int) -> None:
     )
 
 
-def begin(
-    conn: Conn, uid: str, client_id: str, door: int, number: int, will: tuple[str, bytes, bool] | None
-) -> None:
-    """Remember a connection and its will (topic, payload, retain); takes over an older one of the same name, and tells
-    the door that has it, when that is another one."""
-    topic, payload, retain = will if will is not None else (None, None, False)
+def begin(conn: Conn, door: int, begun: Sequence[Begun]) -> None:
+    """Remember connections and their wills; each takes over an older one of the same name, and the door that has
+    that one is told, when it is another one."""
+    last = {(one.uid, one.client_id): one for one in begun}
+    # In one order at every door: two that take over from each other wait, and do not block each other.
+    rows = [last[key] for key in sorted(last)]
+    wills = [one.will if one.will is not None else (None, None, False) for one in rows]
+    keys = [one.uid for one in rows], [one.client_id for one in rows]
     conn.execute(
-        """select pg_notify(%s, door || ' ' || number) from ingest.session
-           where uid = %s and client_id = %s and door <> %s and number >= 0""",
-        (TAKEN_OVER, uid, client_id, door),
+        """select pg_notify(%s, s.door || ' ' || s.number)
+           from unnest(%s::text[], %s::text[]) as n(uid, client_id) join ingest.session s using (uid, client_id)
+           where s.door <> %s and s.number >= 0""",
+        (TAKEN_OVER, *keys, door),
     )
     conn.execute(
         """insert into ingest.session (uid, client_id, door, number, will_topic, will_payload, will_retain)
-           values (%s, %s, %s, %s, %s, %s, %s)
+           select uid, client_id, %s, number, topic, payload, retain
+           from unnest(%s::text[], %s::text[], %s::bigint[], %s::text[], %s::bytea[], %s::boolean[])
+               as n(uid, client_id, number, topic, payload, retain)
            on conflict (uid, client_id) do update set door = excluded.door, number = excluded.number,
                connected_at = excluded.connected_at, will_topic = excluded.will_topic,
                will_payload = excluded.will_payload, will_retain = excluded.will_retain""",
-        (uid, client_id, door, number, topic, payload, retain),
-    )
+        (
+            door, *keys, [one.number for one in rows], [topic for topic, _, _ in wills],
+            [payload for _, payload, _ in wills], [retain for _, _, retain in wills],
+        ),
+    )  # fmt: skip
 
 
 def numbers(conn: Conn, door: int) -> set[int]:
@@ -79,18 +97,20 @@ def numbers(conn: Conn, door: int) -> set[int]:
     }
 
 
-def standing(conn: Conn, ended: Ended) -> tuple[bool, bool]:
-    """Of a connection that has ended: whether nobody has taken it over, and whether the device is connected to another
+def standing(conn: Conn, ended: Sequence[Ended]) -> list[tuple[bool, bool]]:
+    """Of connections that have ended: whether nobody has taken it over, and whether the device is connected to another
     door that is alive."""
-    mine, elsewhere = conn.execute(
-        """select exists (select from ingest.session where uid = %(uid)s and client_id = %(client)s
-                              and door = %(door)s and number = %(number)s),
+    found = conn.execute(
+        """select exists (select from ingest.session s where s.uid = e.uid and s.client_id = e.client_id
+                              and s.door = e.door and s.number = e.number),
                   exists (select from ingest.session s join ingest.door d on d.id = s.door
-                          where s.uid = %(uid)s and s.door <> %(door)s
-                            and d.beat_at > clock_timestamp() - make_interval(secs => 15))""",
-        {"uid": ended.uid, "client": ended.client_id, "door": ended.door, "number": ended.number},
-    ).fetchone() or (True, False)
-    return bool(mine), bool(elsewhere)
+                          where s.uid = e.uid and s.door <> e.door
+                            and d.beat_at > clock_timestamp() - make_interval(secs => 15))
+           from unnest(%s::text[], %s::text[], %s::bigint[], %s::bigint[])
+               with ordinality as e(uid, client_id, door, number, n) order by n""",
+        _columns(ended),
+    )
+    return found.fetchall()
 
 
 def end(conn: Conn, ended: Sequence[Ended]) -> None:
@@ -99,12 +119,16 @@ def end(conn: Conn, ended: Sequence[Ended]) -> None:
         """delete from ingest.session s
            using unnest(%s::text[], %s::text[], %s::bigint[], %s::bigint[]) as e(uid, client_id, door, number)
            where s.uid = e.uid and s.client_id = e.client_id and s.door = e.door and s.number = e.number""",
-        (
-            [one.uid for one in ended],
-            [one.client_id for one in ended],
-            [one.door for one in ended],
-            [one.number for one in ended],
-        ),
+        _columns(ended),
+    )
+
+
+def _columns(ended: Sequence[Ended]) -> tuple[list[str], list[str], list[int], list[int]]:
+    return (
+        [one.uid for one in ended],
+        [one.client_id for one in ended],
+        [one.door for one in ended],
+        [one.number for one in ended],
     )
 
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 import resource
 import time
 from typing import Any
+
+import psutil
 
 from benchmarks.faults.devices import reading
 from benchmarks.faults.stage import Process, Stage, answers, free_port, running, until
@@ -67,11 +70,14 @@ def herd(stage: Stage, dice: random.Random, quick: bool) -> Figures:
     port = free_port()
     door = Process("ingest.endpoint", stage.settings(port))
     times: list[float] = []
+    cpu: list[dict[str, float]] = []
     acknowledged = 0
     with running(door):
         until(lambda: answers(port), "the end point")
         for number in (1, 2):
+            before = _cpu(stage, door)
             arrived, took = asyncio.run(_herd(port, token, number))
+            cpu.append({who: round(seconds - before[who], 1) for who, seconds in _cpu(stage, door).items()})
             acknowledged += len(arrived)
             times.append(round(max(took), 1))
             door.kill()
@@ -83,9 +89,26 @@ def herd(stage: Stage, dice: random.Random, quick: bool) -> Figures:
             ).fetchone()
     assert row is not None
     return {
-        "devices": size, "open_files_allowed": hard, "seconds_until_all_were_served": times, "sent": 2 * size,
+        "devices": size, "open_files_allowed": hard, "seconds_until_all_were_served": times,
+        "cpu_seconds": cpu, "sent": 2 * size,
         "acknowledged": acknowledged, "stored": row[0], "duplicated": row[1] - row[0],
         "lost": max(0, acknowledged - row[0]),
+    }  # fmt: skip
+
+
+def _cpu(stage: Stage, door: Process) -> dict[str, float]:
+    """CPU seconds so far of the devices (this process), the end point, and its connections to PostgreSQL."""
+
+    def of(pid: int) -> float:
+        times = psutil.Process(pid).cpu_times()
+        return float(times.user + times.system)
+
+    with stage.connect() as conn:
+        backends = conn.execute(
+            "select pid from pg_stat_activity where application_name like 'endpoint%' and datname = current_database()"
+        ).fetchall()
+    return {
+        "devices": of(os.getpid()), "endpoint": of(door.pid), "postgres": sum(of(pid) for (pid,) in backends)
     }  # fmt: skip
 
 

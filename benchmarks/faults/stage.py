@@ -94,6 +94,12 @@ class Process:
         self._child.kill()
         self._child.join(10)
 
+    @property
+    def pid(self) -> int:
+        assert self._child is not None
+        assert self._child.pid is not None
+        return self._child.pid
+
     def __enter__(self) -> Process:
         self.start()
         return self
