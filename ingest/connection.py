@@ -78,6 +78,8 @@ class Connection(asyncio.BufferedProtocol):
             self._read(nbytes)
         elif self._connect is None and (packet := self.stream.next()) is not None:
             self._first(packet)  # what comes right behind CONNECT stays in the stream until `begin`
+        elif self.knock is not None:
+            self.pause()  # more than that waits outside; most devices wait for CONNACK, and are never paused
         if self.stream.error is not None:
             self._malformed(self.stream.error)
 
@@ -156,7 +158,6 @@ class Connection(asyncio.BufferedProtocol):
         self.client_id = packet.client_id or f"anonymous-{self.number}"
         now = self.server.pulse.now()
         self.knock = Knock(self.client_id, packet.username, password, self.number, packet.will, now)
-        self.pause()
         self.server.ask(self)
 
     def refuse(self, reason: Reason, text: str) -> None:
