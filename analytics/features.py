@@ -14,10 +14,10 @@ ones; the few rows with a young baseline (`Frame.young`) are worked out on their
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
+from analytics.baseline_tuning import Tuning
 from analytics.definitions import DAY, HOUR, Bools, Definition, Floats, Ints
 from analytics.fields import Field
 from analytics.fleet import Fleet
@@ -29,29 +29,6 @@ SETTLE = 40 * 60 * 1_000_000  # after a change of regime nothing is judged or le
 COARSE = 2 * HOUR  # … unless rows come so rarely that the transient is over by the next
 STUCK = 6 * HOUR  # a running machine's reading that has not moved for so long counts as missing …
 STUCK_ROWS = 5  # … if so many rows came meanwhile
-
-
-@dataclass(frozen=True)
-class Tuning:
-    """How baselines learn. Times in days of the device's own event time."""
-
-    mean_days: float = 10.0
-    spread_days: float = 10.0
-    season_days: float = 7.0
-    longest_hours: float = 6.0  # one row stands for no more than this
-    warm_rows: int = 30
-    warm_days: float = 3.0
-    primed_rows: int = 12  # the same when the fleet is known
-    primed_days: float = 0.5
-    fleet_weight: float = 4.0  # the fleet's mean counts as so many rows
-    huber: float = 3.0  # a residual counts for at most so many spreads
-    floor_range: float = 2e-4  # least spread: this part of the metric's possible range …
-    floor_mean: float = 2e-3  # … and of its mean
-    after_reset_rows: float = 20.0  # a baseline that starts anew after a repair is worth so many rows
-
-    def pace(self, days: float) -> float:
-        """What an hour of event time weighs in a mean over so many days; a row weighs at most 1."""
-        return 1.0 / max(24.0 * days, self.longest_hours)
 
 
 class Baseline:

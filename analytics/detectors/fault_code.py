@@ -17,6 +17,7 @@ from analytics.definitions import HOUR, Definition, Floats
 from analytics.detectors.protocol import Detector, Finding, Outcome
 from analytics.fields import Field
 from analytics.frame import Frame
+from analytics.setting import setting
 from analytics.state import Rows
 
 
@@ -24,11 +25,23 @@ from analytics.state import Rows
 class Tuning:
     """Limits of the fault-code rule; hours of event time."""
 
-    at_once: int = 2  # codes of this severity or worse raise at once …
-    repeats: int = 3  # … milder ones after so many occurrences (at most 3) …
-    window_hours: float = 24.0  # … within this time
-    chatter_hours: float = 0.5
-    clear_hours: float = 2.0
+    at_once: int = setting(
+        2, "severity", 0, 4, "Codes of this severity or worse (1 is the worst) raise at once.",
+        "此级别或更严重（1 最严重）的故障码立即报警。",
+    )  # fmt: skip
+    repeats: int = setting(
+        3, "times", 1, 3, "A milder code raises after so many occurrences …",
+        "较轻的故障码出现这么多次后报警……",
+    )  # fmt: skip
+    window_hours: float = setting(24.0, "h", 0.1, 720, "… within so many hours.", "……在这么多小时之内。")
+    chatter_hours: float = setting(
+        0.5, "h", 0, 72, "A code that returns so soon is the same occurrence.",
+        "这么快又出现的故障码算同一次。",
+    )  # fmt: skip
+    clear_hours: float = setting(
+        2.0, "h", 0, 720, "All codes must be gone for so long before an alarm clears.",
+        "所有故障码消失这么久才解除报警。",
+    )  # fmt: skip
 
 
 class FaultCode(Detector):

@@ -18,10 +18,11 @@ from typing import Any, ClassVar
 import numpy as np
 
 from analytics.definitions import Definition, Floats, Ints, product, related
-from analytics.detectors import alarm
+from analytics.detectors import alarm, alarm_settings
 from analytics.detectors.protocol import Detector, Driver, Outcome
 from analytics.fields import Field
 from analytics.frame import Frame
+from analytics.setting import setting
 from analytics.state import Rows
 
 
@@ -29,20 +30,44 @@ from analytics.state import Rows
 class Tuning:
     """Limits of the joint rule; hours of event time."""
 
-    mean_hours: float = 6.0
-    clip: float = 8.0  # one row counts for at most so many z
-    variance: float = 0.85  # share of the variance that the retained components carry
-    tail: float = 1e-4  # chi-square tail of the limits …
-    limit: float = 2.5  # … which are so many times higher, since real residuals have heavier tails
-    least: float = 300.0  # rows of healthy devices that the components rest on before they are used
-    keep_days: float = 30.0  # the components forget within so many days
-    share: float = 0.6  # of the contributions that a failure mode's symptoms must explain
-    suspect: float = 0.6
-    clear: float = 0.5
-    hold_hours: float = 3.0
-    clear_hours: float = 12.0
-    refractory: float = 0.5
-    refractory_hours: float = 72.0
+    mean_hours: float = setting(
+        6.0, "h", 0.1, 168, "The residuals are smoothed over so many hours.",
+        "残差按这么多小时平滑。",
+    )  # fmt: skip
+    clip: float = setting(
+        8.0, "z", 1, 100, "One row counts for at most so many spreads.",
+        "单行最多计这么多倍离散度。",
+    )  # fmt: skip
+    variance: float = setting(
+        0.85, "share", 0.1, 0.999, "Share of the fleet’s variance that counts as going together.",
+        "视为共同变化的机群方差比例。",
+    )  # fmt: skip
+    tail: float = setting(
+        1e-4, "share", 1e-09, 0.1, "Chance of a healthy machine beyond the statistical limit.",
+        "健康设备超出统计限值的概率。",
+    )  # fmt: skip
+    limit: float = setting(
+        2.5, "×", 0.1, 100, "The statistical limit is multiplied by this. Higher: fewer and later alarms.",
+        "统计限值乘以此倍数。越高，报警越少越晚。",
+    )  # fmt: skip
+    least: float = setting(
+        300.0, "rows", 10, 10000000.0, "Rows of healthy machines before the rule judges.",
+        "规则开始判断前所需的健康数据行数。",
+    )  # fmt: skip
+    keep_days: float = setting(
+        30.0, "d", 1, 365, "What goes together is forgotten within so many days.",
+        "共同变化规律在这么多天内逐渐遗忘。",
+    )  # fmt: skip
+    share: float = setting(
+        0.6, "share", 0.05, 1, "Share of the deviation that one failure mode’s symptoms must explain.",
+        "一个失效模式的症状须解释的偏差比例。",
+    )  # fmt: skip
+    suspect: float = alarm_settings.suspect(0.6)
+    clear: float = alarm_settings.clear(0.5)
+    hold_hours: float = alarm_settings.hold_hours(3.0)
+    clear_hours: float = alarm_settings.clear_hours(12.0)
+    refractory: float = alarm_settings.refractory(0.5)
+    refractory_hours: float = alarm_settings.refractory_hours(72.0)
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from analytics.detectors import alarm
 from analytics.detectors.protocol import Detector, Driver, Finding, Outcome
 from analytics.fields import Field
 from analytics.frame import Frame
+from analytics.setting import setting
 from analytics.state import Rows
 
 
@@ -19,7 +20,10 @@ from analytics.state import Rows
 class Tuning:
     """The limits themselves belong to the device type."""
 
-    clear_hours: float = 1.0
+    clear_hours: float = setting(
+        1.0, "h", 0, 720, "The value must lie well inside for so long before an alarm clears.",
+        "数值回到安全范围内这么久才解除报警。",
+    )  # fmt: skip
 
 
 class Limits(Detector):

@@ -11,23 +11,39 @@ from typing import Any, ClassVar
 import numpy as np
 
 from analytics.definitions import Definition, Floats, related
-from analytics.detectors import alarm
+from analytics.detectors import alarm, alarm_settings
 from analytics.detectors.protocol import Detector, Driver, Outcome
 from analytics.fields import Field
 from analytics.frame import Frame
+from analytics.setting import setting
 from analytics.state import Rows
+from kit.errors import Invalid
 
 
 @dataclass(frozen=True)
 class Tuning:
     """Limits of the spike rule."""
 
-    z: float = 8.0
-    least: int = 3  # of …
-    window: int = 5  # … rows, at most 32
-    clear_hours: float = 12.0
-    refractory: float = 0.5
-    refractory_hours: float = 72.0
+    z: float = setting(
+        8.0, "z", 1, 100,
+        "A row counts when a symptom lies so many spreads from its baseline. Higher: fewer alarms.",
+        "症状偏离基线达到这么多倍离散度时计一次。越高，报警越少。",
+    )  # fmt: skip
+    least: int = setting(3, "rows", 1, 32, "So many rows must count …", "至少这么多行计数……")
+    window: int = setting(5, "rows", 1, 32, "… of the last so many.", "……在最近这么多行之中。")
+    clear_hours: float = setting(
+        12.0, "h", 0, 720, "No row may count for so long before an alarm clears.",
+        "这么久没有计数才解除报警。",
+    )  # fmt: skip
+    refractory: float = alarm_settings.refractory(0.5)
+    refractory_hours: float = alarm_settings.refractory_hours(72.0)
+
+    def __post_init__(self) -> None:
+        if self.least > self.window:
+            raise Invalid(
+                f"spike.least must be a whole number from 1 to spike.window ({self.window}), not {self.least}.",
+                key="spike.least", low=1, high=self.window,
+            )  # fmt: skip
 
 
 class Spike(Detector):
