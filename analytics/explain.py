@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from analytics import evidence, store
+from analytics import evidence, store, switched_off
 from analytics.block import Block
 from analytics.definitions import Definition
 from analytics.detectors.protocol import Finding
@@ -124,8 +124,10 @@ def _replay(conn: Conn, row: dict[str, Any]) -> list[Finding]:
     device, model = row["device_id"], row["model"]
     definitions = store.definitions(conn)
     uses = store.tuning_uses(conn, row["partition"])
-    engine = _Tuned(conn, definitions[model], device, uses)
-    start = _restore(conn, engine.first, device, row["telemetry_from"])
+    start, state, layout = _snapshot(conn, device, row["telemetry_from"])
+    engine = _Tuned(conn, definitions[model], device, uses, start)
+    if state is not None:
+        engine.first.load(device, state, layout)
     through = Position(row["batch_xid"], row["through_batch"])
     fleets = store.fleets(conn, row["partition"], model)
     resets = store.known_resets(conn, start, device)
@@ -146,18 +148,26 @@ def _replay(conn: Conn, row: dict[str, Any]) -> list[Finding]:
         )
         resets = [(at, reset) for at, reset in resets if reset not in done.applied]
         found += [finding for _, finding in done.findings]
-    return found
+    engine.at(Position(through.xid, through.batch + 1))  # rules changed right after that batch
+    return found + engine.closed
 
 
 class _Tuned:
-    """One device's engine with the tuning that was in use at each position; its state goes from one to the next."""
+    """One device's engine with the tuning that was in use at each position; its state goes from one to the next.
+    `closed`: clears of what rules that were switched off had left open."""
 
     def __init__(
-        self, conn: Conn, definition: Definition, device: int, uses: Sequence[tuple[Position, int | None]]
+        self,
+        conn: Conn,
+        definition: Definition,
+        device: int,
+        uses: Sequence[tuple[Position, int | None]],
+        start: Position,
     ) -> None:
         self._conn, self._definition, self._device, self._uses = conn, definition, device, uses
-        self._tuning = self._in_use(Position(0, 0))
+        self._tuning = self._in_use(start)
         self.first = self._engine = self._build(self._tuning)
+        self.closed: list[Finding] = []
 
     def at(self, position: Position) -> Engine:
         """For batches from a position on."""
@@ -165,7 +175,11 @@ class _Tuned:
         if tuning != self._tuning:
             before, self._engine, self._tuning = self._engine, self._build(tuning), tuning
             if self._device in before.devices:
-                self._engine.load(self._device, before.dump(self._device), before.layout)
+                state = before.dump(self._device)
+                self._engine.load(self._device, state, before.layout)
+                self.closed += switched_off.closings(
+                    self._definition, state, before.layout, self._engine.rules.detectors, position.batch
+                )
         return self._engine
 
     def _in_use(self, position: Position) -> int | None:
@@ -177,8 +191,8 @@ class _Tuned:
         return Engine(self._definition, rules)
 
 
-def _restore(conn: Conn, engine: Engine, device: int, before: Any) -> Position:
-    """Load the last snapshot that knows nothing of the evidence; returns its position."""
+def _snapshot(conn: Conn, device: int, before: Any) -> tuple[Position, bytes | None, Any]:
+    """The last snapshot that knows nothing of the evidence: its position, state and layout."""
     snapshot = one(
         conn,
         """select s.xid::text::bigint as xid, s.batch_id, s.state, l.spec from analytics.snapshot s
@@ -187,9 +201,8 @@ def _restore(conn: Conn, engine: Engine, device: int, before: Any) -> Position:
         (device, before),
     )
     if snapshot is None:
-        return Position(0, 0)
-    engine.load(device, bytes(snapshot["state"]), snapshot["spec"])
-    return Position(snapshot["xid"], snapshot["batch_id"])
+        return Position(0, 0), None, None
+    return Position(snapshot["xid"], snapshot["batch_id"]), bytes(snapshot["state"]), snapshot["spec"]
 
 
 def _stretches(positions: list[Position], bounds: list[Position]) -> list[tuple[int, int]]:

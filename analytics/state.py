@@ -205,7 +205,7 @@ class State:
             Invalid: the data is not as long as its layout says.
         """
         layout = self.layout if layout is None else layout
-        saved = {name: (axes, values) for name, axes, values in _parts(np.frombuffer(data, "<f8"), layout)}
+        saved = saved_fields(data, layout)
         for place, mine in zip(self._places, self.layout, strict=True):
             axes, values = saved.get(mine["field"], (mine["axes"], None))
             if values is None or len(axes) != len(mine["axes"]):
@@ -225,15 +225,26 @@ def _moved(values: Floats, old: list[list[str]], new: list[list[str]], start: fl
     return found
 
 
-def _parts(saved: Floats, layout: Layout) -> list[tuple[str, list[list[str]], Floats]]:
-    parts, at = [], 0
+Saved = dict[str, tuple[list[list[str]], Floats]]
+"""`owner.field` → the labels of its axes, and its values."""
+
+
+def saved_fields(data: bytes, layout: Layout) -> Saved:
+    """A saved row by field.
+
+    Raises:
+        Invalid: the data is not as long as its layout says.
+    """
+    row = np.frombuffer(data, "<f8")
+    found: Saved = {}
+    at = 0
     for entry in layout:
         shape = tuple(len(labels) for labels in entry["axes"])
         end = at + math.prod(shape)
-        if end > len(saved):
+        if end > len(row):
             break
-        parts.append((entry["field"], entry["axes"], saved[at:end].reshape(shape)))
+        found[entry["field"]] = entry["axes"], row[at:end].reshape(shape)
         at = end
-    if at != len(saved) or len(parts) != len(layout):
-        raise Invalid(f"A saved state of {len(saved)} numbers is not as long as its layout says.")
-    return parts
+    if at != len(row) or len(found) != len(layout):
+        raise Invalid(f"A saved state of {len(row)} numbers is not as long as its layout says.")
+    return found

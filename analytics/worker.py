@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
-from analytics import evidence, store
+from analytics import evidence, store, switched_off
 from analytics.definitions import DAY
 from analytics.detectors.protocol import Finding
 from analytics.engine import Engine
@@ -50,6 +50,7 @@ class Partition:
         self._resets = follow.Follower(
             f"analytics.reset.{partition}", "analytics.reset", self.know, limit=500
         )
+        self._retune = follow.Follower(f"analytics.tuning.{partition}", "analytics.tuning", self.retune)
         self._known: tuple[int, str] | None = None  # step and signature that this memory stands for
         self._engines: dict[str, Engine] = {}
         self._layouts: dict[str, int] = {}
@@ -59,8 +60,8 @@ class Partition:
 
     @property
     def followers(self) -> list[follow.Follower]:
-        """Repairs first: those that are known count for the batches that come."""
-        return [self._resets, self.batches]
+        """Repairs and changed rules first: those that are known count for the batches that come."""
+        return [self._resets, self._retune, self.batches]
 
     def know(self, conn: Conn, facts: list[dict[str, Any]]) -> None:
         """Take note of repairs, from where the batches stand."""
@@ -72,13 +73,19 @@ class Partition:
         xid, batch = follow.position(conn, self.batches)
         return Position(int(xid), batch)
 
+    def retune(self, conn: Conn, facts: list[dict[str, Any]]) -> None:
+        """Take up changed rules now, however long the devices are silent: what a rule that is off now had left open
+        is closed."""
+        self._stand(conn)  # the lock of the batches comes before that of the step, as in `take`
+        self.take(conn, [])
+
     def take(self, conn: Conn, facts: list[dict[str, Any]]) -> None:
         """Step through committed batches."""
         number, day = store.take_step(conn, self.partition)
         signature = store.signature(conn)
-        if self._known != (number, signature):
+        known, self._known, self._dirty = self._known, None, {}  # memory is ahead of the database from here …
+        if known != (number, signature):
             self._load(conn)
-        self._known, self._dirty = None, {}  # memory is ahead of the database until the end of this
         for group, new_day in days_of(facts, day):
             self._step(conn, group)
             if new_day is not None:
@@ -87,22 +94,33 @@ class Partition:
         for model, devices in self._dirty.items():
             store.save_states(conn, self._layouts[model], self._engines[model].dump_all(sorted(devices)))
         store.end_step(conn, self.partition, number + 1, day)
-        self._known = (number + 1, signature)
+        self._known = (number + 1, signature)  # … to here
 
     def _load(self, conn: Conn) -> None:
-        """Read definitions, tuning, states and fleets."""
+        """Read definitions, tuning, states and fleets; close what switched-off rules have left open."""
         definitions = store.definitions(conn)
         self._tuning, rules = store.tuning(conn)
-        store.use_tuning(conn, self.partition, self._stand(conn), self._tuning)
+        stand = self._stand(conn)
+        store.use_tuning(conn, self.partition, stand, self._tuning)
         self._reader = Reader(definitions, store.state_metrics(conn))
         self._engines = {model: Engine(definition, rules) for model, definition in definitions.items()}
         self._layouts = {
             model: store.layout_id(conn, engine.layout) for model, engine in self._engines.items()
         }
         layouts = store.layouts(conn)
+        closed: list[tuple[int, Finding]] = []
         for device, model, layout, state in store.states(conn, self.partition, self.partitions):
-            if model in self._engines:
-                self._engines[model].load(device, state, layouts[layout])
+            if (engine := self._engines.get(model)) is None:
+                continue
+            engine.load(device, state, layouts[layout])
+            left = switched_off.closings(
+                engine.definition, state, layouts[layout], rules.detectors, stand.batch
+            )
+            if left:
+                self._dirty.setdefault(model, set()).add(device)
+                closed += [(device, finding) for finding in left]
+        evidence.save_detections(conn, closed, self._tuning, self.partition)
+        _report(closed)
         for model, engine in self._engines.items():
             if known := store.fleets(conn, self.partition, model):
                 engine.baseline.fleet = Fleet.from_json(known[-1][1], engine.definition.axis("metric"))

@@ -39,6 +39,7 @@ class Finding:
         batch: the batch whose row or event decided.
         codes: the fault codes that caused it.
         also_open: other rules under which the same mode is open at this moment.
+        reason: of a clear that no value led to: rule_off, its rule was switched off.
     """
 
     at: int
@@ -54,14 +55,16 @@ class Finding:
     drivers: tuple[Driver, ...] = ()
     codes: tuple[str, ...] = ()
     also_open: tuple[str, ...] = ()
+    reason: str | None = None
 
     def evidence(self) -> dict[str, Any]:
         """For the evidence of a detection, JSON."""
-        return {
+        told: dict[str, Any] = {
             "drivers": [asdict(driver) for driver in self.drivers],
             "codes": list(self.codes),
             "also_open": list(self.also_open),
         }
+        return told if self.reason is None else told | {"reason": self.reason}
 
 
 @dataclass(frozen=True)

@@ -72,10 +72,14 @@ create table analytics.limit_rule (
 -- Changed tuning of the rules (analytics/rules.py); the newest row holds, none is the defaults.
 create table analytics.tuning (
     id         int generated always as identity primary key,
-    rules      jsonb not null,
-    changed_by text not null,
-    changed_at timestamptz not null default kit.now()
+    xid        xid8 not null default pg_current_xact_id(),
+    rules      jsonb not null,                  -- all that differs from the defaults
+    changed_by text not null check (changed_by <> ''),
+    changed_at timestamptz not null default kit.now(),
+    note       text not null default ''         -- why; e.g. the backtest it was tried in
 );
+create index on analytics.tuning (xid, id);
+create trigger wake after insert on analytics.tuning for each statement execute function kit.wake();
 
 -- Which tuning a partition's stream used for the batches after a position, so that a replay uses it there, too.
 create table analytics.tuning_use (
