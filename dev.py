@@ -180,7 +180,19 @@ def lock(rest: list[str]) -> None:
             "--no-annotate", "--no-emit-index-url", "--no-emit-find-links", "--python-version", "3.11",
             "pyproject.toml", *rest]  # fmt: skip
     subprocess.run(
-        [*base, "--extra", "dev", "--extra", "jetstream", "--extra", "build", "-o", EVERYTHING.name],
+        [
+            *base,
+            "--extra",
+            "dev",
+            "--extra",
+            "jetstream",
+            "--extra",
+            "kafka",
+            "--extra",
+            "build",
+            "-o",
+            EVERYTHING.name,
+        ],
         check=True,
         cwd=ROOT,
     )

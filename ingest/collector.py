@@ -16,6 +16,7 @@ from ingest import formats, sessions
 from ingest.chunks import Chunk
 from ingest.link import KEEP_ALIVE, MAX_PACKET, Link
 from ingest.log import front
+from ingest.log.choice import chosen
 from ingest.log.offsets import COMMANDS
 from ingest.mqtt import packets as p
 from ingest.mqtt.packets import V5
@@ -72,9 +73,7 @@ class Collector:
             lambda commands: self._soon(self._command, commands),
         )
         self.pulse.waiters.append(self.pipeline.waiter)
-        if (
-            settings.jetstream.url is not None
-        ):  # what is to be published comes from the workers behind the log
+        if chosen(settings) is not None:  # what is to be published comes from the workers behind the log
             self.pulse.channels[COMMANDS] = lambda told: self._soon(self._command, front.told(told))
 
     async def serve(self, stop: threading.Event) -> None:

@@ -21,6 +21,7 @@ from ingest.customs import Customs
 from ingest.doorkeeper import Doorkeeper
 from ingest.greeting import Terms
 from ingest.log import front
+from ingest.log.choice import chosen
 from ingest.log.offsets import COMMANDS
 from ingest.mqtt.packets import Reason
 from ingest.neighbours import TAKEN_ELSEWHERE, Neighbours
@@ -85,9 +86,7 @@ class Endpoint:
             lambda commands: self.soon(self._command, commands),
         )
         self.pulse.waiters.append(self.pipeline.waiter)
-        if (
-            settings.jetstream.url is not None
-        ):  # what is to be published comes from the workers behind the log
+        if chosen(settings) is not None:  # what is to be published comes from the workers behind the log
             self.pulse.channels[COMMANDS] = lambda told: self.soon(self._command, front.told(told))
 
     async def serve(self, stop: threading.Event, *, ready: threading.Event | None = None) -> None:

@@ -18,7 +18,7 @@ import psycopg
 
 from ingest.buffer import Buffer
 from ingest.chunks import Batch, Chunk, Counts, Effect, apply, is_poison
-from ingest.message import Arrival
+from ingest.message import Arrival, Refused
 from ingest.watchdog import Waiter
 from kit import logs
 from kit.database import Conn, connect
@@ -263,14 +263,15 @@ class Pipeline:
         self.counts.commit_ms = (time.perf_counter() - began) * 1000
 
     def _bury(self, arrival: Arrival, error: Exception) -> None:
-        """Put a message that the database refuses into the dead letter."""
+        """Put a message that the database, or the log, refuses into the dead letter."""
+        reason = error.reason if isinstance(error, Refused) else "database_refused"
         conn = self._connection()
         conn.execute(
             """insert into ingest.dead_letter (door, topic, client_id, device_uid, payload, size, reason, detail,
-                   received_at) values (%s, %s, %s, %s, %s, %s, 'database_refused', %s, %s)""",
+                   received_at) values (%s, %s, %s, %s, %s, %s, %s, %s, %s)""",
             (
                 self._door, arrival.topic.replace("\0", "�")[:1000], arrival.client_id, arrival.uid,
-                arrival.payload[:65536], len(arrival.payload), str(error).strip().replace("\0", "�")[:2000],
+                arrival.payload[:65536], len(arrival.payload), reason, str(error).strip().replace("\0", "�")[:2000],
                 arrival.received_at,
             ),
         )  # fmt: skip

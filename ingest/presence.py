@@ -48,5 +48,7 @@ class Presence:
 
     def _state(self, uid: str, online: bool, reason: str, at: datetime) -> Arrival:
         # `reason` is one of our own words, so nothing needs escaping; a herd makes many of these.
-        said = f'{{"online": {"true" if online else "false"}, "ts": "{at.isoformat()}", "reason": "{reason}"}}'
+        said = (
+            f'{{"online": {"true" if online else "false"}, "ts": "{at.isoformat()}", "reason": "{reason}"}}'
+        )
         return Arrival(f"{self._prefix}/{uid}/status", said.encode(), uid, None, at)

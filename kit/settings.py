@@ -72,6 +72,22 @@ class JetStream(_Part):
     processes: int = Field(1, ge=1, le=64, description="storage workers on this machine")
 
 
+class Kafka(_Part):
+    """The same log on Kafka; needs the extra `kafka`."""
+
+    servers: str | None = Field(None, description="host:9092, several with commas; set to use it")
+    topic: str = Field("meantime", pattern=r"^[A-Za-z0-9._-]{1,200}$")
+    partitions: int = Field(
+        8, ge=1, le=1024, description="fixed once used: a device's partition follows from it"
+    )
+    replicas: int = Field(1, ge=1, le=5, description="copies of each record, when the topic is made here")
+    processes: int = Field(1, ge=1, le=64, description="storage workers on this machine")
+    username: str | None = Field(None, description="set to log in (SASL)")
+    password: SecretStr | None = None
+    mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "SCRAM-SHA-512"
+    tls: bool = False
+
+
 class Ingest(_Part):
     topic_prefix: str = "meantime"
     buffer_messages: int = Field(20_000, ge=100, description="high-water mark: reading pauses above it")
@@ -157,6 +173,7 @@ class Settings(BaseSettings):
     collector: Collector = Collector()
     ingest: Ingest = Ingest()
     jetstream: JetStream = JetStream()
+    kafka: Kafka = Kafka()
     analytics: Analytics = Analytics()
     dispatch: Dispatch = Dispatch()
     api: Api = Api()

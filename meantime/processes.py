@@ -7,6 +7,7 @@ import os
 import threading
 from dataclasses import dataclass
 
+from ingest.log.choice import chosen
 from kit import database, logs
 from kit.errors import Misconfigured
 from kit.process import Worker, die_with_parent, stop_on_signals
@@ -25,7 +26,7 @@ class Entry:
 FAMILY = {
     "endpoint": Entry("ingest.endpoint", "run", "MQTT end point that devices connect to"),
     "collector": Entry("ingest.collector", "run", "subscriber to an existing broker"),
-    "stream": Entry("ingest.log.worker", "run", "stores what the doors put into the log (JetStream)"),
+    "stream": Entry("ingest.log.worker", "run", "stores what the doors put into the log (JetStream, Kafka)"),
     "storage": Entry("ingest.worker", "make_worker", "partitions, rollups, retention"),
     "analytics": Entry("analytics.worker", "make_worker", "streaming detection"),
     "fsm": Entry("fsm_core.worker", "make_worker", "episodes, orders, SLA, settlement"),
@@ -49,8 +50,13 @@ def core(settings: Settings) -> tuple[str, ...]:
     if wanted > 1 and settings.collector.group is None:
         raise Misconfigured("Several collectors need a shared subscription: set MEANTIME_COLLECTOR__GROUP.")
     endpoints = _several("endpoint", settings.endpoint.processes)
-    streams = settings.jetstream.processes if settings.jetstream.url else 0
-    return (*endpoints, *CORE[1:], *_several("collector", wanted), *_several("stream", streams))
+    log = chosen(settings)
+    return (
+        *endpoints,
+        *CORE[1:],
+        *_several("collector", wanted),
+        *_several("stream", log.processes if log else 0),
+    )
 
 
 def _several(name: str, count: int) -> tuple[str, ...]:

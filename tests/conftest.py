@@ -48,6 +48,8 @@ def missing(mark: str) -> str | None:
             return "no mosquitto (Debian: apt-get install mosquitto mosquitto-clients)"
         case "nats" if not _on_path("nats-server") or importlib.util.find_spec("nats") is None:
             return "no NATS (Debian: apt-get install nats-server; pip install 'meantime[jetstream]')"
+        case "kafka" if importlib.util.find_spec("confluent_kafka") is None:
+            return "no Kafka client (pip install 'meantime[kafka]')"
         case "browser" if not _on_path("chromium", "chromium-browser", "google-chrome"):
             return "no Chromium (Debian: apt-get install chromium fonts-noto-cjk)"
         case "data" if not shared_folder().is_dir():
@@ -57,7 +59,7 @@ def missing(mark: str) -> str | None:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Skip, by name, what this machine cannot run."""
-    for mark in ("timescale", "broker", "browser", "data", "nats"):
+    for mark in ("timescale", "broker", "browser", "data", "nats", "kafka"):
         if mark not in REQUIRED and (reason := missing(mark)):
             for item in items:
                 if item.get_closest_marker(mark):

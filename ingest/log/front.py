@@ -10,9 +10,9 @@ from typing import Any
 from ingest import formats
 from ingest.buffer import Buffer
 from ingest.chunks import Chunk, Effect
-from ingest.log.jetstream import JetStream
-from ingest.log.seam import Log, Partitions
-from ingest.message import Arrival
+from ingest.log.choice import chosen
+from ingest.log.seam import MOST_BYTES, Log, Partitions
+from ingest.message import Arrival, Refused
 from ingest.pipeline import Pipeline
 from ingest.store import Store
 from kit.database import Conn, url
@@ -22,10 +22,10 @@ from kit.settings import Settings
 class _Undecoded:
     """In place of the store: what goes into the log is decoded by the workers behind it."""
 
-    def foresee(self, arrivals: Sequence[Arrival]) -> None:
+    def foresee(self, arrivals: Sequence[Arrival]) -> Any:
         pass
 
-    def write(self, conn: Conn, arrivals: Sequence[Arrival]) -> Any:
+    def write(self, conn: Conn, arrivals: Sequence[Arrival], foreseen: Sequence[Any] = ()) -> Any:
         raise AssertionError("a door with a log writes no messages into the database")
 
     def committed(self, written: Any) -> None:
@@ -42,10 +42,18 @@ class LogPipeline(Pipeline):
         super().__init__(*args, **kwargs)
         self._log, self._partitions = log, partitions
 
-    def _transaction(self, arrivals: list[Arrival], effects: list[Effect]) -> None:
+    def _transaction(
+        self, arrivals: list[Arrival], effects: list[Effect], foreseen: Sequence[Any] = ()
+    ) -> None:
         began = time.perf_counter()
-        if arrivals:
-            self._log.append(self._partitions.split(arrivals))
+        fit = [arrival for arrival in arrivals if len(arrival.payload) <= MOST_BYTES]
+        if fit:
+            self._log.append(self._partitions.split(fit))
+        for arrival in arrivals if len(fit) < len(arrivals) else ():
+            if (size := len(arrival.payload)) > MOST_BYTES:
+                self._bury(
+                    arrival, Refused("oversized", f"{size} bytes; the log takes at most {MOST_BYTES}.")
+                )
         if effects:
             super()._transaction([], effects)
         self.counts.commit_ms = (time.perf_counter() - began) * 1000
@@ -75,8 +83,8 @@ def pipeline(
         "door": door, "buffer": Buffer[Chunk](given.buffer_messages), "released": released,
         "batch": given.batch_messages, "linger": given.linger_ms / 1000, "command": command,
     }  # fmt: skip
-    if settings.jetstream.url is None:
+    where = chosen(settings)
+    if where is None:
         return Pipeline(url(settings), Store(given, door=door), **arguments)
-    log = JetStream(settings.jetstream, name=door)
-    partitions = Partitions(formats.topics(given), settings.jetstream.partitions)
-    return LogPipeline(log, partitions, url(settings), _Undecoded(), **arguments)
+    partitions = Partitions(formats.topics(given), where.partitions)
+    return LogPipeline(where.open(door), partitions, url(settings), _Undecoded(), **arguments)

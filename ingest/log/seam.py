@@ -17,6 +17,8 @@ from kit.database import EPOCH
 
 # Well below what a NATS server takes in one message by default (1 MiB).
 RECORD_BYTES = 400_000
+# One message may be larger than that and makes a record of its own; beyond this no server takes it.
+MOST_BYTES = 900_000
 Packed = tuple[str, bytes, str | None, str | None, int]
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(list[Packed]).decode

@@ -19,14 +19,14 @@ import psycopg
 from ingest.buffer import Buffer
 from ingest.chunks import Chunk, Effect
 from ingest.log import offsets
-from ingest.log.jetstream import JetStream
+from ingest.log.choice import Chosen, chosen
 from ingest.log.seam import Log, Record, unpack
 from ingest.pipeline import ROLE, Pipeline, calm_collector
 from ingest.pulse import Pulse
 from ingest.store import Store
 from kit import logs
 from kit.database import Conn, connect, url
-from kit.errors import Unavailable
+from kit.errors import Misconfigured, Unavailable
 from kit.settings import Settings
 
 log = logs.get(__name__)
@@ -37,18 +37,28 @@ FORGET_SECONDS = 10.0
 
 
 def run(settings: Settings, stop: threading.Event, *, suffix: str = "") -> None:
-    """Store what lies in the log until `stop` is set."""
+    """Store what lies in the log until `stop` is set.
+
+    Raises:
+        Misconfigured: no log is set.
+    """
     calm_collector()
-    Worker(settings, JetStream(settings.jetstream, name=DOOR + suffix), suffix=suffix).work(stop)
+    where = chosen(settings)
+    if where is None:
+        raise Misconfigured(
+            "There is no log to store from: set MEANTIME_JETSTREAM__URL or MEANTIME_KAFKA__SERVERS."
+        )
+    Worker(settings, where, suffix=suffix).work(stop)
 
 
 class Worker:
     """Reads on the caller's thread, writes on the pipeline's."""
 
-    def __init__(self, settings: Settings, source: Log, *, suffix: str = "") -> None:
-        self._dsn, self._log, self._given = url(settings), source, settings.jetstream
-        self._name = DOOR + suffix
+    def __init__(self, settings: Settings, given: Chosen, *, suffix: str = "") -> None:
+        self._dsn, self._given, self._name = url(settings), given, DOOR + suffix
+        self._log: Log = given.open(self._name)
         self._at: dict[int, int] = {}
+        self._gone = 0
         self._inflight: dict[int, int] = {}
         self._forgotten: dict[int, int] = {}
         self._conn: Conn | None = None
@@ -95,7 +105,13 @@ class Worker:
             found += self._read(partition, wait if not found else 0.01)
 
     def _read(self, partition: int, wait: float) -> int:
-        records = self._log.read(partition, self._at[partition], RECORDS, wait)
+        at = self._at[partition]
+        records = self._log.read(partition, at, RECORDS, wait)
+        if records and records[0][0] > at + 1:
+            self._gone += records[0][0] - at - 1
+            log.error(
+                "records are gone that were not stored", partition=partition, after=at, next=records[0][0]
+            )
         for offset, data in records:
             self._submit(partition, _unpacked(partition, offset, data))
         return len(records)
@@ -104,7 +120,7 @@ class Worker:
         self._at[partition] = record.offset
         with self._counting:
             self._inflight[partition] = self._inflight.get(partition, 0) + 1
-        moved = Effect(offsets.move, (self._given.prefix, partition, record.offset))
+        moved = Effect(offsets.move, (self._given.key, partition, record.offset))
         if self._pipeline.submit(Chunk(partition, record.arrivals, [], record.size, (moved,))):
             self._room.clear()
 
@@ -133,18 +149,18 @@ class Worker:
         if self._conn is None or self._conn.closed:
             self._at.clear()
             self._conn = connect(self._dsn, role=ROLE, application=f"{self._name}.claims", autocommit=True)
-        conn, total, prefix = self._conn, self._given.partitions, self._given.prefix
+        conn, total, key = self._conn, self._given.partitions, self._given.key
         share = math.ceil(total / offsets.workers(conn))
-        stored = offsets.load(conn, prefix)
+        stored = offsets.load(conn, key)
         for partition in sorted(self._at)[share:]:
             if not self._inflight.get(partition):
                 del self._at[partition]
-                offsets.release(conn, prefix, partition)
+                offsets.release(conn, key, partition)
         for partition in range(total):
             free = partition not in self._at and not self._inflight.get(partition)
-            if len(self._at) < share and free and offsets.claim(conn, prefix, partition):
+            if len(self._at) < share and free and offsets.claim(conn, key, partition):
                 # Read again after the claim: the one before may have stored more meanwhile.
-                self._at[partition] = offsets.load(conn, prefix).get(partition, 0)
+                self._at[partition] = offsets.load(conn, key).get(partition, 0)
         self._purge(stored)
 
     def _purge(self, stored: dict[int, int]) -> None:
@@ -168,6 +184,7 @@ class Worker:
     def _detail(self) -> dict[str, object]:
         return {
             "partitions": len(self._at),
+            "gone": self._gone,
             "offsets": {str(p): at for p, at in sorted(self._at.items())},
         } | (self._pipeline.detail())
 

@@ -1,4 +1,5 @@
-"""A cluster of three NATS servers on loopback, any of which can be killed."""
+"""A cluster of three NATS servers on loopback, any of which can be killed; and the mock cluster of Kafka's client,
+which speaks Kafka's protocol over TCP in the memory of this process: doors and workers can be killed around it."""
 
 from __future__ import annotations
 
@@ -9,6 +10,7 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -68,6 +70,27 @@ class Cluster:
     def stop(self) -> None:
         for node in self.nodes:
             node.kill()
+
+
+class MockKafka:
+    """Three brokers in the memory of this process."""
+
+    def __init__(self) -> None:
+        from confluent_kafka import Producer
+
+        self._owner: Any = Producer({"test.mock.num.brokers": 3, "log_level": 0})
+        brokers = self._owner.list_topics(timeout=10).brokers.values()
+        self.servers = ",".join(f"{broker.host}:{broker.port}" for broker in brokers)
+
+    def topic(self, name: str) -> str:
+        """Make a topic, with the four partitions that every topic there has."""
+        assert self._owner.list_topics(name, timeout=10).topics[name].error is None
+        return name
+
+
+@pytest.fixture(scope="session")
+def kafka() -> MockKafka:
+    return MockKafka()
 
 
 @pytest.fixture(scope="session")
