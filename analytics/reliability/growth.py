@@ -34,6 +34,10 @@ class Growth:
     total: float
     level: float
 
+    def expected(self, time: float) -> float:
+        """Failures by `time`."""
+        return float(self.lam * time**self.beta)
+
 
 @dataclass(frozen=True)
 class Trend:
@@ -88,7 +92,7 @@ def _checked(
 ) -> tuple[np.ndarray[tuple[int], np.dtype[np.float64]], float, float]:
     at = np.sort(np.asarray(times, float))
     if at.size < 2:
-        raise Invalid(f"Growth needs two failures at least; there are {at.size}.")
+        raise Invalid(f"Growth needs two failures at least; there are {at.size}.", reason="few_events")
     if not np.isfinite(at).all() or at[0] <= 0:
         raise Invalid("Cumulative failure times must be finite and above 0.")
     end = float(at[-1]) if total is None else float(total)
@@ -98,5 +102,7 @@ def _checked(
         raise Invalid(f"Observation that ended at a failure ends at the last one, {at[-1]}, not at {end}.")
     logs = float(np.log(end / at).sum())
     if logs == 0:
-        raise Invalid("All failures are at the end of observation: no trend can be told.")
+        raise Invalid(
+            "All failures are at the end of observation: no trend can be told.", reason="at_the_end"
+        )
     return at, end, logs

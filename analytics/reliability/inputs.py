@@ -41,3 +41,23 @@ def lifetimes(times: Sequence[float], failed: Sequence[bool]) -> tuple[Floats, B
         worst = int(np.argmax(~(np.isfinite(hours) & (hours > 0))))
         raise Invalid(f"Time number {worst + 1} is {hours[worst]}: operating times are finite and above 0.")
     return hours, events
+
+
+def entered(entries: Sequence[float] | None, hours: Floats) -> Floats:
+    """Ages [n] from which lives were watched, 0 where nothing is said.
+
+    Raises:
+        Invalid: another length, or an age that is below 0 or not before the life's end.
+    """
+    if entries is None:
+        return np.zeros_like(hours)
+    begins = np.asarray(entries, float)
+    if begins.shape != hours.shape:
+        raise Invalid(f"{hours.size} times and {begins.size} entries: one entry a time is right.")
+    if not (np.isfinite(begins).all() and (begins >= 0).all() and (begins < hours).all()):
+        worst = int(np.argmax(~((begins >= 0) & (begins < hours))))
+        raise Invalid(
+            f"Life number {worst + 1} was watched from {begins[worst]} to {hours[worst]}: "
+            "it begins at 0 or later and before it ends."
+        )
+    return begins

@@ -1,4 +1,4 @@
-"""Kaplan-Meier survival with Greenwood's variance; log-log bounds (Kalbfleisch & Prentice 1980)."""
+"""Kaplan-Meier survival with Greenwood's variance; log-log bounds (Kalbfleisch & Prentice 1980); plotting positions."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from analytics.reliability.inputs import confidence, lifetimes
+from analytics.reliability.inputs import confidence, entered, lifetimes
 
 
 @dataclass(frozen=True)
@@ -23,14 +23,22 @@ class SurvivalPoint:
     upper: float | None
 
 
-def kaplan_meier(times: Sequence[float], failed: Sequence[bool], level: float = 0.95) -> list[SurvivalPoint]:
+def kaplan_meier(
+    times: Sequence[float],
+    failed: Sequence[bool],
+    level: float = 0.95,
+    entries: Sequence[float] | None = None,
+) -> list[SurvivalPoint]:
     """The survival function at each failure time, earliest first; empty when nothing failed.
 
-    A life censored at a failure time counts as at risk there.
+    A life censored at a failure time counts as at risk there. A life that was watched from `entries` [n] on is at
+    risk after that age only; the function is then that of items that have reached the youngest age watched.
     """
     hours, events = lifetimes(times, failed)
+    begins = entered(entries, hours)
     at, deaths = np.unique(hours[events], return_counts=True)
-    risk = hours.size - np.searchsorted(np.sort(hours), at, side="left")
+    ended = np.searchsorted(np.sort(hours), at, side="left")
+    risk = np.searchsorted(np.sort(begins), at, side="left") - ended
     survival = np.cumprod(1 - deaths / risk)
     with np.errstate(divide="ignore", invalid="ignore"):
         greenwood = np.cumsum(deaths / (risk * (risk - deaths)))
@@ -48,3 +56,14 @@ def kaplan_meier(times: Sequence[float], failed: Sequence[bool], level: float = 
 def survival_at(points: Sequence[SurvivalPoint], time: float) -> float:
     """S(time) of the step function."""
     return next((point.survival for point in reversed(points) if point.time <= time), 1.0)
+
+
+def plotting_positions(points: Sequence[SurvivalPoint]) -> list[tuple[float, float]]:
+    """(time, share failed) for a probability plot: the middle of each step (Meeker & Escobar 1998, 6.4)."""
+    before, positions = 1.0, []
+    for point in points:
+        share = 1 - (before + point.survival) / 2
+        before = point.survival
+        if 0 < share < 1:
+            positions.append((point.time, share))
+    return positions

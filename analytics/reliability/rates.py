@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from scipy import stats
+from scipy import special, stats
 
 from analytics.reliability.inputs import confidence
 from kit.errors import Invalid
@@ -66,6 +66,23 @@ def mtbf(hours: float, failures: int, level: float = 0.9, ended: Ended = "time")
     return Mtbf(hours, failures, hours / failures, lower, upper, level)
 
 
+def mtbf_of(hours: Sequence[float], failures: Sequence[int], level: float = 0.9) -> list[Mtbf | None]:
+    """`mtbf` of many groups at once, observed until a time; None where a group has no hours."""
+    alpha = 1.0 - confidence(level)
+    pooled, count = np.asarray(hours, float), np.asarray(failures, float)
+    if not (np.isfinite(pooled).all() and (pooled >= 0).all() and (count >= 0).all()):
+        raise Invalid("Hours and failures must be 0 or more.")
+    # the chi-square quantile with 2r degrees of freedom is twice that of the gamma distribution with shape r
+    lower = pooled / np.where(count > 0, special.gammaincinv(count + 1, 1 - alpha / 2), math.log(1 / alpha))
+    upper = pooled / special.gammaincinv(np.maximum(count, 1), alpha / 2)
+    return [
+        Mtbf(h, int(r), h / r if r else None, low, high if r else None, level) if h > 0 else None
+        for h, r, low, high in zip(
+            pooled.tolist(), count.tolist(), lower.tolist(), upper.tolist(), strict=True
+        )
+    ]
+
+
 @dataclass(frozen=True)
 class Mttr:
     """Hours per repair, with the interval of the mean (log scale, Student t); bounds None below two repairs."""
@@ -97,7 +114,7 @@ def mttr(repair_hours: Sequence[float], level: float = 0.9) -> Mttr:
     variance = float(logs.var(ddof=1))
     centre = float(logs.mean()) + variance / 2
     spread = math.sqrt(variance / hours.size + variance**2 / (2 * (hours.size - 1)))
-    t = float(stats.t.ppf(0.5 + level / 2, hours.size - 1))
+    t = float(special.stdtrit(hours.size - 1, 0.5 + level / 2))
     return Mttr(
         int(hours.size), mean, median, math.exp(centre - t * spread), math.exp(centre + t * spread), level
     )

@@ -7,10 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 from scipy import stats
 
-from analytics.reliability.inputs import confidence
+from analytics.reliability.inputs import Floats, confidence
 from kit.errors import Invalid
+
+BLOCK = 256  # units at a time: bounds the memory
 
 
 @dataclass(frozen=True)
@@ -47,15 +50,14 @@ def mean_cumulative(
             raise Invalid(f"Unit {unit} has an event outside of its observation, 0 to {ends[unit]}.")
     units = sorted(ends)
     at = np.unique([time for times in events.values() for time in times])
-    counts = np.array(
-        [[np.sum(np.asarray(events.get(unit, ()), float) == t) for t in at] for unit in units], float
-    )
-    counts = counts.reshape(len(units), at.size)
-    present = np.array([ends[unit] for unit in units])[:, None] >= at[None, :]
-    risk, total = present.sum(axis=0), counts.sum(axis=0)
-    mean = np.cumsum(total / risk)
-    deviation = np.cumsum(present / risk * (counts - (total / risk)), axis=1)
-    error = np.sqrt((deviation**2).sum(axis=0))
+    if not at.size:
+        return []
+    until = np.array([ends[unit] for unit in units])
+    risk = until.size - np.searchsorted(np.sort(until), at, side="left")
+    total = np.zeros(at.size)
+    for times in events.values():
+        np.add.at(total, np.searchsorted(at, times), 1.0)
+    mean, error = np.cumsum(total / risk), np.sqrt(_variance(units, events, until, at, risk, total))
     z = float(stats.norm.ppf(0.5 + confidence(level) / 2))
     factor = np.exp(z * error / mean)
     return [
@@ -63,3 +65,25 @@ def mean_cumulative(
                  float(mean[n] / factor[n]), float(mean[n] * factor[n]))
         for n, t in enumerate(at)
     ]  # fmt: skip
+
+
+def _variance(
+    units: Sequence[str],
+    events: Mapping[str, Sequence[float]],
+    until: Floats,
+    at: Floats,
+    risk: npt.NDArray[np.int64],
+    total: Floats,
+) -> Floats:
+    """[t] the sum over units of their squared, cumulated deviation from the mean; a block of units at a time."""
+    variance = np.zeros(at.size)
+    for first in range(0, len(units), BLOCK):
+        block = units[first : first + BLOCK]
+        counts = np.zeros((len(block), at.size))
+        for row, unit in enumerate(block):
+            if unit in events:
+                np.add.at(counts[row], np.searchsorted(at, events[unit]), 1.0)
+        present = until[first : first + BLOCK, None] >= at[None, :]
+        deviation = np.cumsum(present / risk * (counts - total / risk), axis=1)
+        variance += (deviation**2).sum(axis=0)
+    return variance

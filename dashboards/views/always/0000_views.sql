@@ -50,102 +50,29 @@ left join lateral (
            min(at) filter (where to_state = 'cancelled') as cancelled_at
     from fsm.work_order_event x where x.order_id = o.id and x.subject = 'order') e on true;
 
--- A failure is a finished repair or condition-based order whose cause is not "no fault found".
--- breakdown: the machine failed; prevented: its component was worn and was replaced in time.
-create view reports.failure as
-select o.id as order_id, o.number, case o.type when 'repair' then 'breakdown' else 'prevented' end as kind,
-       v.device_id, v.uid, v.model, v.model_en, v.model_zh, v.site_id, v.site, v.customer_id, v.customer,
-       o.component, o.failure_mode, coalesce(f.name_en, o.failure_mode) as mode_en,
+-- What a finished order says of its machine; analytics/reliability/terms.py says the same in words (ISO 14224), and a
+-- test compares the two. breakdown: the machine failed; prevented: its component was worn and was restored in time;
+-- needless: nothing was wrong; unconfirmed: nobody said what was; planned: preventive work.
+create view reports.maintenance as
+select o.id as order_id, o.number, k.kind, v.device_id, v.uid, v.model, v.model_en, v.model_zh, v.site_id, v.site,
+       v.customer_id, v.customer, o.component, o.failure_mode, coalesce(f.name_en, o.failure_mode) as mode_en,
        coalesce(f.name_zh, o.failure_mode) as mode_zh, o.cause_code, o.remedy_code, o.repeat_of, o.fault_at,
-       o.opened_at, u.done_at as repaired_at
+       o.opened_at, u.done_at
 from fsm.work_order o join reports.device v using (device_id) join reports.order_funnel u on u.order_id = o.id
 left join ingest.failure_mode f on f.model = v.model and f.code = o.failure_mode
-where o.type in ('repair', 'condition') and o.state in ('work_done', 'reviewed', 'settled', 'closed')
-  and coalesce(o.cause_code, '') <> 'no_fault_found';
+cross join lateral (
+    select case when o.type in ('maintenance', 'inspection') then 'planned'
+                when o.type not in ('repair', 'condition') then null
+                when o.cause_code is null then 'unconfirmed' when o.cause_code = 'no_fault_found' then 'needless'
+                when o.type = 'repair' then 'breakdown' else 'prevented' end as kind) k
+where k.kind is not null and o.state in ('work_done', 'reviewed', 'settled', 'closed');
 
--- The 5 % or 95 % quantile of the chi-square distribution with 2r degrees of freedom. For even degrees it is a
--- Poisson sum, solved by bisection; from r = 50 on Wilson and Hilferty's approximation is as good.
-create function reports.chi_square(r bigint, p double precision) returns double precision
-language plpgsql immutable parallel safe as $$
-declare
-    z constant double precision := case p when 0.95 then 1.6448536269514722 when 0.05 then -1.6448536269514722 end;
-    below double precision := 0;
-    above double precision := 2 * r + 30 + 10 * sqrt(r);
-    middle double precision; term double precision; tail double precision;
-begin
-    if r >= 50 then
-        return 2 * r * power(1 - 1 / (9.0 * r) + z * sqrt(1 / (9.0 * r)), 3);
-    end if;
-    for step in 1..50 loop
-        middle := (below + above) / 2;
-        term := exp(-middle / 2);
-        tail := term;
-        for i in 1..r - 1 loop
-            term := term * middle / 2 / i;
-            tail := tail + term;
-        end loop;
-        if 1 - tail < p then below := middle; else above := middle; end if;
-    end loop;
-    return (below + above) / 2;
-end $$;
-
--- Pooled operating hours ÷ failures over a period, with a 90 % interval (time-terminated test). Devices that never
--- failed count with their hours; maintenance and inspections are no failures. `by` says what `key` is.
-create function reports.mtbf_between(since timestamptz, until timestamptz)
-returns table ("by" text, model text, key text, name_en text, name_zh text, devices bigint, hours double precision,
-               failures bigint, breakdowns bigint, mtbf double precision, low double precision,
-               high double precision, order_ids bigint[])
-language sql stable security definer set search_path = pg_catalog as $$   -- Grafana may call it, not read below it
-    with ran as (
-        select v.device_id, v.model, v.site_id, coalesce(sum(h.hours), 0) as hours
-        from reports.device v left join ingest.run_hours_day h
-             on h.device_id = v.device_id and h.day >= (since at time zone 'UTC')::date
-                and h.day < (until at time zone 'UTC')::date + 1
-        group by 1, 2, 3),
-    failed as (
-        select * from reports.failure f where f.fault_at >= since and f.fault_at < until),
-    model as (
-        select r.model, count(*) as devices, sum(r.hours) as hours from ran r group by 1),
-    counted as (
-        select 'model' as by, m.model, m.model as key, n.name_en, n.name_zh, m.devices, m.hours, f.order_id, f.kind
-        from model m join ingest.model n on n.code = m.model left join failed f on f.model = m.model
-        union all
-        select 'component', m.model, c.component, replace(c.component, '_', ' '), c.name_zh, m.devices, m.hours,
-               f.order_id, f.kind
-        from model m join (select x.model, x.component, string_agg(x.name_zh, '、' order by x.name_zh) as name_zh
-                           from ingest.failure_mode x group by 1, 2) c on c.model = m.model
-        left join failed f on f.model = m.model and f.component = c.component
-        union all
-        select 'failure_mode', m.model, c.code, c.name_en, c.name_zh, m.devices, m.hours, f.order_id, f.kind
-        from model m join ingest.failure_mode c on c.model = m.model
-        left join failed f on f.model = m.model and f.failure_mode = c.code
-        union all
-        select 'site', null, s.id::text, s.name, s.name, r.devices, r.hours, f.order_id, f.kind
-        from (select site_id, count(*) as devices, sum(hours) as hours from ran group by 1) r
-        join fsm.site s on s.id = r.site_id left join failed f on f.site_id = s.id),
-    summed as (
-        select c.by, c.model, c.key, c.name_en, c.name_zh, c.devices, c.hours, count(c.order_id) as failures,
-               count(*) filter (where c.kind = 'breakdown') as breakdowns,
-               coalesce(array_agg(c.order_id order by c.order_id) filter (where c.order_id is not null), '{}') as ids
-        from counted c group by 1, 2, 3, 4, 5, 6, 7)
-    select s.by, s.model, s.key, s.name_en, s.name_zh, s.devices, s.hours, s.failures, s.breakdowns,
-           s.hours / nullif(s.failures, 0),
-           2 * s.hours / reports.chi_square(s.failures + 1, 0.95),
-           case when s.failures > 0 then 2 * s.hours / reports.chi_square(s.failures, 0.05) end, s.ids
-    from summed s order by s.by, s.model, s.key $$;
-create view reports.mtbf as select * from reports.mtbf_between('-infinity', 'infinity');
-
--- How long a repair took: hands on the machine (repair_hours), and from the fault until it was whole (restore_hours).
-create view reports.mttr as
-select f.order_id, f.number, f.kind, f.device_id, f.uid, f.model, f.site_id, f.site, f.component, f.failure_mode,
-       f.mode_en, f.mode_zh, f.fault_at, f.opened_at, v.arrived_at, f.repaired_at, v.minutes / 60 as repair_hours,
-       extract(epoch from f.repaired_at - f.fault_at) / 3600 as restore_hours,
-       extract(epoch from v.arrived_at - f.opened_at) / 3600 as response_hours, v.visits,
-       v.visits = 1 and f.repeat_of is null as first_fix
-from reports.failure f cross join lateral (
-    select sum(x.worked_minutes) as minutes, min(x.on_site_at) as arrived_at,
-           count(*) filter (where x.on_site_at is not null) as visits
-    from fsm.visit x where x.order_id = f.order_id) v;
+-- A failure: the cause was confirmed.
+create view reports.failure as
+select order_id, number, kind, device_id, uid, model, model_en, model_zh, site_id, site, customer_id, customer,
+       component, failure_mode, mode_en, mode_zh, cause_code, remedy_code, repeat_of, fault_at, opened_at,
+       done_at as repaired_at
+from reports.maintenance where kind in ('breakdown', 'prevented');
 
 -- One row a clock. met: true or false once it is decided, null while there is still time.
 create view reports.sla as
