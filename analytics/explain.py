@@ -21,6 +21,8 @@ from analytics.engine import Engine
 from analytics.fleet import Fleet
 from analytics.prediction import scoring
 from analytics.reader import Reader
+from analytics.recovery import store as recoveries
+from analytics.recovery import worker as recovery
 from analytics.store import Position, microseconds
 from kit.database import Conn, one
 from kit.errors import NotFound
@@ -67,6 +69,10 @@ def explain(conn: Conn, detection_id: int) -> Explanation:
     )
     if row["rule"] == scoring.RULE:
         recomputed = scoring.recompute(conn, row)
+    elif row["rule"] == recoveries.RULE:
+        definitions = store.definitions(conn)
+        reader = Reader(definitions, store.state_metrics(conn))
+        recomputed = recovery.recompute(conn, reader, definitions[row["model"]], row)
     else:
         found = _matching(_replay(conn, row), row)
         recomputed = None if found is None else _as_row(found)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -71,6 +72,13 @@ class Reader:
         ).fetchall()
         order = {batch: at for at, (_, batch) in enumerate(batches)}
         return *self._split(conn, found, events, order), batches
+
+    def span(self, conn: Conn, device: int, after: datetime, through: datetime) -> dict[str, Block]:
+        """All rows of one device in an interval of event time (after, through], by its model."""
+        found = conn.cursor(binary=True).execute(
+            _ROWS + "where t.device_id = %s and t.ts > %s and t.ts <= %s order by t.ts, t.seq", (device, after, through)
+        ).fetchall()  # fmt: skip
+        return self._split(conn, found, [], dict.fromkeys({row[3] for row in found}, 0))[0]
 
     def _split(
         self,

@@ -54,6 +54,35 @@ create table analytics.known_reset (
 );
 create index on analytics.known_reset (device_id) where applied_xid is null;
 
+-- Operating hours within which the signal of a failure mode must recover after a repair ([[recovery]] tables of the
+-- device type's file; a mode without one has the default of analytics/recovery/rules.py).
+create table analytics.recovery_rule (
+    model        text not null,
+    failure_mode text not null,
+    hours        double precision not null check (hours > 0),
+    primary key (model, failure_mode),
+    foreign key (model, failure_mode) references ingest.failure_mode
+);
+
+-- Whether the signal that led to a repair came back to normal after it.
+create table analytics.recovery (
+    reset_id     bigint not null references analytics.reset,
+    failure_mode text not null,
+    device_id    int not null,
+    raise_id     bigint not null references analytics.detection,   -- the alarm before the repair
+    repaired_at  timestamptz not null,
+    hours        double precision not null,     -- operating hours within which it must recover
+    state        text not null default 'watching' check (state in ('watching', 'recovered', 'not_recovered', 'recurred',
+                                                                   'unknown', 'superseded')),
+    look_at      timestamptz not null,          -- event time of the device from which it is looked at again
+    decided_ts   timestamptz,                   -- event time of the verdict …
+    run_hours    double precision,              -- … operating hours from the repair until then …
+    figures      jsonb,                         -- … and by metric: mean and the level it had to reach
+    detection_id bigint references analytics.detection,            -- the raise made of it when it did not recover
+    primary key (reset_id, failure_mode)
+);
+create index on analytics.recovery (device_id) where state = 'watching';
+
 -- Fixed limits of a device type ([[limit]] tables of its file).
 create table analytics.limit_rule (
     model        text not null,
