@@ -102,7 +102,7 @@ def outcome(
         component: of each (device, failure mode) that has orders.
         until: time up to which repairs are known.
     """
-    matched = [(one, _repair(one, repairs, component)) for one in orders]
+    matched = [(one, claim(one, repairs, component)) for one in orders]
     right = sum(repair is not None for _, repair in matched)
     false = sum(repair is None and one.ts + HORIZON <= until for one, repair in matched)
     first: dict[Repair, int] = {}
@@ -118,9 +118,7 @@ def outcome(
     )  # fmt: skip
 
 
-def _repair(
-    one: Opened, repairs: Sequence[Repair], component: Mapping[tuple[int, str], str]
-) -> Repair | None:
+def claim(one: Opened, repairs: Sequence[Repair], component: Mapping[tuple[int, str], str]) -> Repair | None:
     """The first repair that an order may claim."""
     its = component[one.device, one.mode]
     fitting = (
@@ -131,3 +129,16 @@ def _repair(
         and one.ts < repair.ts <= one.ts + HORIZON
     )
     return min(fitting, key=lambda repair: repair.ts, default=None)
+
+
+def total(outcomes: Sequence[Outcome]) -> Outcome:
+    """Several device types together."""
+    right, false = sum(one.right for one in outcomes), sum(one.false for one in outcomes)
+    repairs, announced = sum(one.repairs for one in outcomes), sum(one.announced for one in outcomes)
+    return Outcome(
+        sum(one.orders for one in outcomes), right, false, sum(one.undecided for one in outcomes),
+        repairs, announced,
+        announced / repairs if repairs else None, right / (right + false) if right + false else None,
+        tuple(sorted(lead for one in outcomes for lead in one.lead_hours)),
+        sum(one.cost for one in outcomes),
+    )  # fmt: skip

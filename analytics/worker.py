@@ -3,42 +3,28 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
 from analytics import evidence, store, switched_off
+from analytics.days import Fact, days_of
 from analytics.definitions import DAY
 from analytics.detectors.protocol import Finding
 from analytics.engine import Engine
 from analytics.fleet import Fleet
 from analytics.prediction.jobs import jobs as prediction_jobs
 from analytics.reader import Reader
-from analytics.store import Position, microseconds
+from analytics.store import Position
 from kit import follow, logs
 from kit.database import Conn
 from kit.process import Job, Worker
 from kit.settings import Settings
 
 log = logs.get(__name__)
-Fact = Mapping[str, Any]
 SNAPSHOT_DAYS = 7
 PACE = 0.05  # small batches are left to gather for so many seconds: below 100 rows a step costs as much as with them
 FEW = 100
-
-
-def days_of(facts: Sequence[Fact], day: int) -> Iterator[tuple[list[Fact], int | None]]:
-    """Cut facts where a new day of event time begins: the facts through the first one of that day, and the day;
-    None with the rest. What is cut is the same however many facts come at once."""
-    group: list[Fact] = []
-    for fact in facts:
-        group.append(fact)
-        its = microseconds(fact["last_ts"]) // DAY if fact["last_ts"] is not None else 0
-        if its > day:
-            yield group, its
-            group, day = [], its
-    if group:
-        yield group, None
 
 
 class Partition:

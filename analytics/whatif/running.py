@@ -1,0 +1,98 @@
+"""One way to tune the engines: what it finds, the orders that open, and how those turn out. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from analytics.block import Reset
+from analytics.definitions import HOUR
+from analytics.detectors.protocol import Finding
+from analytics.engine import Engine
+from analytics.episodes import HORIZON, Episodes, Opened, Outcome, Repair, claim, outcome
+from analytics.prediction.decision import Costs
+from analytics.store import moment
+from analytics.whatif.orders import Ordered
+from analytics.whatif.rows import Piece
+
+
+class Run:
+    """One way to tune the engines, and what it has found."""
+
+    def __init__(self, engines: Mapping[str, Engine]) -> None:
+        self._engines = engines
+        self._waiting: list[Reset] = []
+        self.found: list[tuple[int, Finding]] = []
+
+    def take(self, piece: Piece) -> None:
+        """Step through a piece."""
+        self._waiting += piece.resets
+        for model in sorted(piece.blocks.keys() | piece.events.keys()):
+            engine = self._engines[model]
+            block, events = piece.blocks.get(model, engine.nothing()), piece.events.get(model, [])
+            present = set(block.device.tolist()) | {event.device for event in events}
+            done = engine.step(block, events, [reset for reset in self._waiting if reset.device in present])
+            self._waiting = [reset for reset in self._waiting if reset not in done.applied]
+            self.found += done.findings
+        if piece.learn:
+            for engine in self._engines.values():
+                if engine.devices:
+                    engine.refresh_fleet()
+
+    def orders(self, start: int, foreseen: Sequence[tuple[int, Finding]]) -> list[tuple[Opened, Finding]]:
+        """The orders that open from a time on, with what opened them; `foreseen` counts with what this run found."""
+        episodes, opened = Episodes(), []
+        for device, finding in sorted([*self.found, *foreseen], key=lambda found: found[1].ts):
+            order = episodes.take(device, finding)
+            if order is not None and order.ts >= start:
+                opened.append((order, finding))
+        return opened
+
+
+@dataclass(frozen=True)
+class Recorded(Finding):
+    """A stored detection, with the evidence it was stored with."""
+
+    told: dict[str, Any] = field(default_factory=dict)
+
+    def evidence(self) -> dict[str, Any]:
+        """As stored."""
+        return self.told
+
+
+@dataclass(frozen=True)
+class Judged:
+    """The orders of a run, each with the finding that opened it, against the repairs on record.
+
+    Attributes:
+        components: of each (device, failure mode) that has orders; `model_of`: of every device.
+        until: time up to which repairs are known.
+    """
+
+    opened: list[tuple[Opened, Finding]]
+    repairs: list[Repair]
+    components: dict[tuple[int, str], str]
+    model_of: Mapping[int, str]
+    until: int
+
+    def outcome(self, model: str, price: Costs) -> Outcome:
+        """Of the devices of a type."""
+        orders = [order for order, _ in self.opened if self.model_of[order.device] == model]
+        repairs = [repair for repair in self.repairs if self.model_of[repair.device] == model]
+        return outcome(orders, repairs, self.components, self.until, price)
+
+    def orders(self) -> list[Ordered]:
+        """Each with its verdict."""
+        return [self._ordered(order, finding) for order, finding in self.opened]
+
+    def _ordered(self, order: Opened, finding: Finding) -> Ordered:
+        repair = claim(order, self.repairs, self.components)
+        over = order.ts + HORIZON <= self.until
+        return Ordered(
+            order.device, self.model_of[order.device], order.mode, self.components[order.device, order.mode],
+            moment(order.ts), order.rule, finding.severity, finding.score, finding.evidence(),
+            "right" if repair is not None else "false" if over else "undecided",
+            None if repair is None else moment(repair.ts),
+            None if repair is None else (repair.ts - order.ts) / HOUR,
+        )  # fmt: skip
