@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import takewhile
 from typing import Any
 
 import psycopg
@@ -49,13 +50,24 @@ class Chunk:
         return len(self.arrivals) or 1
 
 
-class Batch:
-    """Chunks that are written together."""
+class Piece:
+    """Chunks that are decoded together; `foreseen` is what came of it, None: nobody has tried."""
 
     def __init__(self, chunks: list[Chunk]) -> None:
         self.chunks = chunks
         self.arrivals = [arrival for chunk in chunks for arrival in chunk.arrivals]
-        self.effects = [effect for chunk in chunks for effect in chunk.effects]
+        self.foreseen: Any = None
+
+
+class Batch:
+    """Pieces that are written together. `foreseen` is for as many of the first arrivals as it speaks of."""
+
+    def __init__(self, pieces: list[Piece]) -> None:
+        self.chunks = [chunk for piece in pieces for chunk in piece.chunks]
+        self.arrivals = [arrival for piece in pieces for arrival in piece.arrivals]
+        self.effects = [effect for chunk in self.chunks for effect in chunk.effects]
+        known = takewhile(lambda piece: piece.foreseen is not None, pieces)
+        self.foreseen = [piece.foreseen for piece in known]
 
 
 @dataclass

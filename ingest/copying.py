@@ -17,33 +17,39 @@ _STAGE = sql.Identifier("telemetry_stage")
 INTO_TELEMETRY = _INTO.format(sql.Identifier("ingest", "telemetry"), _COLUMNS)
 
 
-def insert(conn: Conn, blocks: Sequence[Block], batch_id: int) -> list[Block]:
+def packed(blocks: Sequence[Block], batch_id: int) -> bytes:
+    """The rows as one binary COPY."""
+    return b"".join([HEADER, *(binary(block, batch_id) for block in blocks), TRAILER])
+
+
+def insert(conn: Conn, blocks: Sequence[Block], data: bytes) -> list[Block]:
     """Store the rows that are not stored yet; returns those. The caller has just set the savepoint `meantime_copy`.
+    `data` is what `packed` made of the blocks.
 
     All writers insert in the order of (shape, device, ts, seq), so that two with the same rows wait for each other
     instead of locking each other out: blocks come sorted by shape.
     """
     try:
-        _copy(conn, INTO_TELEMETRY, blocks, batch_id)
+        _copy(conn, INTO_TELEMETRY, data)
         return list(blocks)
     except errors.UniqueViolation:
         conn.execute("rollback to savepoint meantime_copy")
-        return _by_stage(conn, blocks, batch_id)
+        return _by_stage(conn, blocks, data)
 
 
-def _copy(conn: Conn, into: sql.Composed, blocks: Sequence[Block], batch_id: int) -> None:
+def _copy(conn: Conn, into: sql.Composed, data: bytes) -> None:
     with conn.cursor().copy(into) as copy:
-        copy.write(b"".join([HEADER, *(binary(block, batch_id) for block in blocks), TRAILER]))
+        copy.write(data)
 
 
-def _by_stage(conn: Conn, blocks: Sequence[Block], batch_id: int) -> list[Block]:
+def _by_stage(conn: Conn, blocks: Sequence[Block], data: bytes) -> list[Block]:
     conn.execute(
         sql.SQL(
             "create temporary table if not exists {} (like ingest.telemetry) on commit delete rows"
         ).format(_STAGE)
     )
     conn.execute(sql.SQL("truncate {}").format(_STAGE))  # of an earlier write in this transaction
-    _copy(conn, _INTO.format(_STAGE, _COLUMNS), blocks, batch_id)
+    _copy(conn, _INTO.format(_STAGE, _COLUMNS), data)
     new = conn.execute(
         sql.SQL(
             """insert into ingest.telemetry ({columns})

@@ -133,10 +133,19 @@ class Intake:
         self.letters: list[Letter] = []
         self.foreign: list[Arrival] = []
 
-    def take(self, arrivals: Sequence[Arrival], foreseen: Foreseen | None = None) -> None:
-        """Decode all; whatever is wrong with one message stays with it. What was foreseen is used if it still holds."""
-        if foreseen is None or foreseen.epoch != self._catalogue.epoch:
-            foreseen = foresee(self._catalogue, arrivals)
+    def take(self, arrivals: Sequence[Arrival], foreseen: Sequence[Foreseen] = ()) -> None:
+        """Decode all; whatever is wrong with one message stays with it. What was foreseen of the first arrivals is
+        used if it still holds."""
+        first = 0
+        for known in foreseen:
+            if known.epoch != self._catalogue.epoch:
+                break
+            first += len(known.arrivals)
+            self._pieces(known)
+        if first < len(arrivals):
+            self._pieces(foresee(self._catalogue, arrivals[first:]))
+
+    def _pieces(self, foreseen: Foreseen) -> None:
         again: list[Arrival] = []
         self._keep(foreseen)
         for arrival, route, received in zip(*foreseen.new, strict=True):

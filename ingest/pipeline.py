@@ -9,6 +9,7 @@ stored is found by halving its batch and ends in the dead letter.
 from __future__ import annotations
 
 import gc
+import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -16,6 +17,7 @@ from typing import Any, Protocol
 
 import psycopg
 
+from ingest.ahead import Ahead
 from ingest.buffer import Buffer
 from ingest.chunks import Batch, Chunk, Counts, Effect, apply, is_poison
 from ingest.message import Arrival, Refused
@@ -31,17 +33,21 @@ ROLE = "meantime_ingest"
 
 
 def calm_collector() -> None:
-    """Make the garbage collector look seldom: a door makes many short-lived objects and no cycles."""
+    """Make the garbage collector look seldom: a door makes many short-lived objects and no cycles. And let its
+    threads take turns more often: a writer that has heard from PostgreSQL should go on at once."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)
+    sys.setswitchinterval(0.001)
 
 
 class Store(Protocol):
-    """What the pipeline needs of `ingest.store.Store`; one per pipeline, used by the writer thread alone."""
+    """What the pipeline needs of `ingest.store.Store`; one per pipeline, used by its writer thread, but for `foresee`."""
 
-    def foresee(self, arrivals: Sequence[Arrival]) -> None: ...
-    def write(self, conn: Conn, arrivals: Sequence[Arrival]) -> Any: ...
+    meanwhile: Callable[[], None]
+
+    def foresee(self, arrivals: Sequence[Arrival]) -> Any: ...
+    def write(self, conn: Conn, arrivals: Sequence[Arrival], foreseen: Sequence[Any] = ()) -> Any: ...
     def committed(self, written: Any) -> None: ...
     def rolled_back(self) -> None: ...
 
@@ -68,43 +74,31 @@ class Pipeline:
         self.counts = Counts()
         self.buffer = buffer
         self._dsn, self._store, self._door = dsn, store, door
-        self._released, self._batch, self._linger = released, batch, linger
-        self._command = command
+        self._released, self._command = released, command
+        self._ahead = Ahead(buffer, store.foresee, door=door, batch=batch, linger=linger)
+        store.meanwhile = self._ahead.go
         self._conn: Conn | None = None
-        self._changed = threading.Condition()
-        self._closing = False
         self._abandon = threading.Event()
         self._writing_since: float | None = None
-        self._busy = self._decoding = False
-        self._next_batch: Batch | None = None
-        self._helper = threading.Thread(target=self._decode_ahead, name=f"{door}-decoder", daemon=True)
         self._busy_since: float | None = None
         self.waiter = Waiter("writer", lambda: self._busy_since, lambda: self._conn)
         self._thread = threading.Thread(target=self._run, name=f"{door}-writer", daemon=True)
 
     def start(self) -> None:
         self._thread.start()
-        self._helper.start()
+        self._ahead.start()
 
     def submit(self, chunk: Chunk) -> bool:
         """Queue a chunk; returns True when the door must stop reading."""
-        with self._changed:
-            first = not self.buffer.waiting
-            full = self.buffer.add(chunk)
-            if first or self.buffer.queued >= self._batch // 2:
-                self._changed.notify_all()
-            return full
+        return self._ahead.submit(chunk)
 
     def done(self, chunks: list[Chunk]) -> bool:
         """The door has dealt with released chunks; returns True when it may read again."""
-        with self._changed:
-            return self.buffer.done(chunks)
+        return self._ahead.done(chunks)
 
     def lag(self) -> float:
         """Seconds that the oldest message not yet committed has waited."""
-        with self._changed:
-            oldest = self.buffer.oldest
-            since = self._writing_since or (oldest.at if oldest is not None else None)
+        since = self._writing_since or self._ahead.oldest()
         return 0.0 if since is None else time.monotonic() - since
 
     def detail(self) -> dict[str, Any]:
@@ -127,71 +121,20 @@ class Pipeline:
     def close(self, seconds: float) -> bool:
         """Write what is left, for at most `seconds`. Returns False if something had to be left unwritten:
         it was never acknowledged, so its sender will send it again."""
-        with self._changed:
-            self._closing = True
-            self._changed.notify_all()
+        self._ahead.close()
         self._thread.join(seconds)
         left = self._thread.is_alive()
         self._abandon.set()
         return not left
 
-    def _next(self) -> Batch | None:
-        """The next batch; waits for a first message, then a moment for company. None: closed."""
-        with self._changed:
-            self._busy = False
-            self._changed.wait_for(
-                lambda: self._next_batch or (not self._decoding and (self.buffer.waiting or self._closing))
-            )
-            if (batch := self._next_batch) is not None:
-                self._next_batch = None
-            else:
-                self._linger_a_moment()
-                chunks = self.buffer.take(self._batch)
-                batch = Batch(chunks) if chunks else None
-            self._busy = True
-            self._writing_since = batch.chunks[0].at if batch is not None else None
-            self._changed.notify_all()
-            return batch
-
-    def _linger_a_moment(self) -> None:
-        """So that messages on their way share a transaction; who has waited already waits no more."""
-        oldest = self.buffer.oldest
-        left = self._linger - (time.monotonic() - oldest.at) if oldest is not None else 0.0
-        if left > 0:
-            self._changed.wait_for(lambda: self.buffer.queued >= self._batch or self._closing, left)
-
-    def _decode_ahead(self) -> None:
-        """While a batch is being written and half of another is waiting: decode that one, so that Python works while
-        PostgreSQL does. Only the writer touches the database, in the order of arrival."""
-        while True:
-            with self._changed:
-                self._changed.wait_for(
-                    lambda: (
-                        self._closing
-                        or (self._busy and not self._next_batch and self.buffer.queued >= self._batch // 2)
-                    )
-                )
-                if self._closing:
-                    return
-                self._decoding = True
-                chunks = self.buffer.take(self._batch)
-            batch = Batch(chunks)
-            try:
-                self._store.foresee(batch.arrivals)
-            except Exception as error:  # the writer finds it again and deals with it
-                log.error("decoding ahead failed", door=self._door, error=repr(error), exc_info=error)
-            with self._changed:
-                self._decoding, self._next_batch = False, batch
-                self._changed.notify_all()
-
     def _run(self) -> None:
-        while (batch := self._next()) is not None:
+        while (batch := self._ahead.next()) is not None:
+            self._writing_since = batch.chunks[0].at
             if not self._store_somehow(batch):
                 break
             self.counts.batches += 1
             self.counts.stored += len(batch.arrivals)
-            with self._changed:
-                self._writing_since = None
+            self._writing_since = None
             self._released(batch.chunks)
         self._drop()
 
@@ -200,7 +143,7 @@ class Pipeline:
         pause = FIRST_PAUSE
         while not self._abandon.is_set():
             try:
-                self._split(batch.arrivals, batch.effects)
+                self._split(batch.arrivals, batch.effects, batch.foreseen)
             except Exception as error:  # noqa: BLE001 - everything but poison: wait and try again
                 self._failed(error, pause)
                 self._abandon.wait(pause)
@@ -219,10 +162,10 @@ class Pipeline:
             log.warning("cannot store, trying again", door=self._door, error=text, in_seconds=pause)
         self.counts.error = text
 
-    def _split(self, arrivals: list[Arrival], effects: list[Effect]) -> None:
+    def _split(self, arrivals: list[Arrival], effects: list[Effect], foreseen: Sequence[Any] = ()) -> None:
         """Store all, or halve the batch around a message that the database refuses."""
         try:
-            self._transaction(arrivals, effects)
+            self._transaction(arrivals, effects, foreseen)
         except Exception as error:
             if not is_poison(error):
                 raise
@@ -238,7 +181,9 @@ class Pipeline:
             else:
                 log.error("the door's own rows were refused", door=self._door, error=str(error).strip())
 
-    def _transaction(self, arrivals: list[Arrival], effects: list[Effect]) -> None:
+    def _transaction(
+        self, arrivals: list[Arrival], effects: list[Effect], foreseen: Sequence[Any] = ()
+    ) -> None:
         began = time.perf_counter()
         written = None
         try:
@@ -246,7 +191,7 @@ class Pipeline:
             conn = self._connection()
             with conn.transaction():
                 if arrivals:
-                    written = self._store.write(conn, arrivals)
+                    written = self._store.write(conn, arrivals, foreseen)
                 apply(conn, effects)
         except BaseException as error:
             self._store.rolled_back()

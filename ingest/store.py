@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -88,6 +88,9 @@ class Store:
     Args:
         door: endpoint, collector, replay or seed; totals and batches carry it.
         formats: further topics and payloads besides our own JSON, ThingsBoard's and the mappings of the settings.
+
+    Attributes:
+        meanwhile: called when the rows go to PostgreSQL: what takes long from there on needs no Python.
     """
 
     def __init__(self, settings: Ingest, *, door: str, formats: Sequence[Format] = ()) -> None:
@@ -99,16 +102,19 @@ class Store:
             settings.topic_prefix, settings.sparkplug_uid, live=door not in ("replay", "seed")
         )
         self._recent = Recent()
-        self._foreseen: Foreseen | None = None
         self._chunks: set[int] = set()
+        self.meanwhile: Callable[[], None] = _nothing
 
-    def foresee(self, arrivals: Sequence[Arrival]) -> None:
-        """Decode what will be written next as far as possible without the database. The one method that another
-        thread may call meanwhile; `write` with the very same list makes use of it."""
-        self._foreseen = foresee(self._catalogue, arrivals)
+    def foresee(self, arrivals: Sequence[Arrival]) -> Foreseen:
+        """Decode messages as far as possible without the database. The one method that another thread may call
+        while `write` is at work."""
+        return foresee(self._catalogue, arrivals)
 
-    def write(self, conn: Conn, arrivals: Sequence[Arrival]) -> Written:
+    def write(self, conn: Conn, arrivals: Sequence[Arrival], foreseen: Sequence[Foreseen] = ()) -> Written:
         """Store a batch. What cannot be used goes to the dead letters or the quarantine and stops nothing.
+
+        Args:
+            foreseen: what `foresee` said of the first arrivals, piece by piece.
 
         Raises:
             psycopg.OperationalError: the database went away or chose this transaction in a deadlock: roll back,
@@ -116,7 +122,7 @@ class Store:
         """
         in_transaction(conn)
         try:
-            return self._write(conn, arrivals, frozenset())
+            return self._write(conn, arrivals, foreseen=foreseen)
         except (psycopg.DataError, psycopg.IntegrityError) as error:
             conn.execute("rollback to savepoint meantime_write")
             log.warning("batch refused by the database, looking for the message", error=str(error).strip())
@@ -167,7 +173,7 @@ class Store:
         """The arrivals that the database refuses, found by halving."""
         try:
             with conn.transaction(force_rollback=True):
-                self._write(conn, arrivals, frozenset())
+                self._write(conn, arrivals)
         except (psycopg.DataError, psycopg.IntegrityError):
             if len(arrivals) == 1:
                 return list(arrivals)
@@ -177,7 +183,13 @@ class Store:
             self._forget()
         return []
 
-    def _write(self, conn: Conn, arrivals: Sequence[Arrival], poison: frozenset[int]) -> Written:
+    def _write(
+        self,
+        conn: Conn,
+        arrivals: Sequence[Arrival],
+        poison: frozenset[int] = frozenset(),
+        foreseen: Sequence[Foreseen] = (),
+    ) -> Written:
         batch_id, now = self._catalogue.begin(conn)
         intake = Intake(conn, self._catalogue, self._bounds(now))
         sound = arrivals
@@ -186,8 +198,7 @@ class Store:
                 intake.refuse(arrival, "database_refused", "PostgreSQL refused the rows of this message.")
             sound = [arrival for arrival in arrivals if id(arrival) not in poison]
         self._catalogue.resolve(conn, sound)
-        foreseen, self._foreseen = self._foreseen, None
-        intake.take(sound, foreseen if foreseen is not None and foreseen.arrivals is sound else None)
+        intake.take(sound, foreseen)
         commands = self._translate(conn, intake) if intake.foreign else []
         written = self._store(conn, batch_id, intake, messages=len(arrivals), remember=True)
         return replace(written, commands=commands) if commands else written
@@ -269,8 +280,10 @@ class Store:
         with conn.pipeline():
             counters = _ask(conn, blocks)
             conn.execute("savepoint meantime_copy")
+        data = copying.packed(blocks, batch_id)
+        self.meanwhile()
         try:
-            new = copying.insert(conn, blocks, batch_id)
+            new = copying.insert(conn, blocks, data)
         except (
             errors.CheckViolation
         ):  # retention dropped a partition that was there: hold the table, make it again
@@ -278,7 +291,7 @@ class Store:
             conn.execute("lock table ingest.telemetry in row exclusive mode")
             storage.ensure(conn, sorted(wanted))
             conn.execute("savepoint meantime_copy")
-            new = copying.insert(conn, blocks, batch_id)
+            new = copying.insert(conn, blocks, data)
         self._chunks |= wanted
         return new, counters
 
@@ -324,6 +337,10 @@ def _counted(conn: Conn, new: Sequence[Block], asked: run_hours.Asked) -> run_ho
         return None
     device, ts, raw = (np.concatenate(columns) for columns in zip(*found, strict=True))
     return run_hours.count(conn, asked, device, ts, raw, rolls_at) if len(device) else None
+
+
+def _nothing() -> None:
+    """What a store without a pipeline does meanwhile."""
 
 
 def in_transaction(conn: Conn) -> None:

@@ -22,6 +22,8 @@ from kit.settings import Settings
 class _Undecoded:
     """In place of the store: what goes into the log is decoded by the workers behind it."""
 
+    meanwhile: Callable[[], None]
+
     def foresee(self, arrivals: Sequence[Arrival]) -> Any:
         pass
 

@@ -266,8 +266,8 @@ def test_devices_speak_tls(start: Start, tmp_path: Path, db: Conn, devices: dict
 class Fussy(Store):
     """The real store, but the database refuses what says `poison`, as it would a value no one foresaw."""
 
-    def write(self, conn: Conn, arrivals: Any) -> Any:
-        written = super().write(conn, arrivals)
+    def write(self, conn: Conn, arrivals: Any, foreseen: Any = ()) -> Any:
+        written = super().write(conn, arrivals, foreseen)
         if any(b"poison" in arrival.payload for arrival in arrivals):
             conn.execute("select 1 / 0")
         return written
@@ -299,8 +299,8 @@ class Breaking(Store):
 
     cuts = 0
 
-    def write(self, conn: Conn, arrivals: Any) -> Any:
-        written = super().write(conn, arrivals)
+    def write(self, conn: Conn, arrivals: Any, foreseen: Any = ()) -> Any:
+        written = super().write(conn, arrivals, foreseen)
         if self.cuts < 3:
             self.cuts += 1
             conn.execute("commit")
