@@ -7,7 +7,7 @@ from typing import Any
 from api import allowed
 from api.accounts import User
 from api.permissions import may
-from api.queries import evidence, order_parts, orders, visits
+from api.queries import evidence, order_parts, orders, recovery, visits
 from kit.database import Conn
 
 
@@ -28,6 +28,7 @@ def order_detail(conn: Conn, user: User, order_id: int) -> dict[str, Any]:
         "visits": [with_actions(user, visit) for visit in _visits(conn, user, order_id)],
         "events": order_parts.events(conn, order_id),
         "evidence": evidence.signals(conn, order_id),
+        "recovery": recovery.of_order(conn, order_id),
         "settlement": _settlement(conn, user, order_id),
         "report": order_parts.report(conn, order_id),
         "actions": allowed.order_actions(user, order),

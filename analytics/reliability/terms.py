@@ -18,7 +18,7 @@ suspension. To call it one would make a component look the better the better its
 would be informative), and every estimate that rests on independent censoring would be too long.
 
 Misuse (causes `operating_error`, `outside_limits`) is a failure cause in ISO 14224 and counts; choose the cause in the
-Pareto to see its part. A repeat repair counts like any other: the item did not do what it should.
+Pareto to see its part. A repeat repair (type `repeat`) counts like a `repair`: the item did not do what it should.
 
 `reports.maintenance` says the same in SQL for Grafana; a test compares the two on every combination.
 """
@@ -31,7 +31,7 @@ Kind = Literal["breakdown", "prevented", "needless", "unconfirmed", "planned"]
 Count = Literal["all", "breakdowns"]
 
 FINISHED: Final = frozenset({"work_done", "reviewed", "settled", "closed"})
-CORRECTIVE: Final = "repair"
+CORRECTIVE: Final = frozenset({"repair", "repeat"})
 CONDITION_BASED: Final = "condition"
 PLANNED: Final = frozenset({"maintenance", "inspection"})
 NO_FAULT_FOUND: Final = "no_fault_found"
@@ -49,12 +49,12 @@ def kind_of(order_type: str, state: str, cause: str | None) -> Kind | None:
     """What an order says of the machine; None: nothing (not finished, cancelled, or no maintenance at all)."""
     if state not in FINISHED:
         return None
-    if order_type in (CORRECTIVE, CONDITION_BASED):
+    if order_type in CORRECTIVE or order_type == CONDITION_BASED:
         if cause is None:
             return "unconfirmed"
         if cause == NO_FAULT_FOUND:
             return "needless"
-        return "breakdown" if order_type == CORRECTIVE else "prevented"
+        return "breakdown" if order_type in CORRECTIVE else "prevented"
     return "planned" if order_type in PLANNED else None
 
 

@@ -222,6 +222,24 @@ class Signal(Row):
     decided_at: datetime
 
 
+class Recovery(Row):
+    """Whether the signal of a failure mode came back to normal after the order's repair."""
+
+    failure_mode: str
+    failure_en: str | None
+    failure_zh: str | None
+    state: str = Field(description="watching, recovered, not_recovered, recurred, unknown or superseded")
+    repaired_at: datetime
+    within_hours: float = Field(description="operating hours within which it must come back")
+    run_hours: float | None = Field(description="operating hours from the repair to the verdict")
+    decided_at: datetime | None
+    figures: dict[str, Any] = Field(
+        description="by metric: its mean after the repair and the level it had to reach"
+    )
+    repeat_id: int | None
+    repeat_number: str | None
+
+
 class OrderDetail(Row):
     """Everything about one order."""
 
@@ -234,6 +252,7 @@ class OrderDetail(Row):
     visits: list[Visit]
     events: list[Event]
     evidence: list[Signal]
+    recovery: list[Recovery]
     settlement: Settlement | None
     report: Report | None
     actions: list[str] = Field(description="moves of the order you may make now")

@@ -9,7 +9,15 @@ from zoneinfo import ZoneInfo
 
 from psycopg.types.json import Jsonb
 
-from fsm_core.assets.rules import Contract, Coverage, DeviceWarranty, Facts, PartWarranty, decide
+from fsm_core.assets.rules import (
+    Contract,
+    Coverage,
+    DeviceWarranty,
+    Facts,
+    PartWarranty,
+    RepairWarranty,
+    decide,
+)
 from kit.database import Conn, one, rows, scalar
 
 
@@ -67,7 +75,8 @@ def facts(conn: Conn, order_id: int) -> Facts:
     """What is known of an order's device, its parent, its parts and the customer's contract, at the fault time."""
     order = one(
         conn,
-        """select o.device_id, o.component, o.customer_id, o.fault_at, s.timezone, d.parent_id
+        """select o.device_id, o.component, o.customer_id, o.fault_at, o.type, o.repeat_of, s.timezone,
+                  d.parent_id
            from fsm.work_order o join fsm.site s on s.id = o.site_id left join fsm.device d on d.id = o.device_id
            where o.id = %s""",
         (order_id,),
@@ -81,7 +90,20 @@ def facts(conn: Conn, order_id: int) -> Facts:
         device=_device(conn, order["device_id"], fault_at),
         parent=_device(conn, order["parent_id"], fault_at),
         contract=_contract(conn, order["customer_id"], fault_at),
+        repair=_repair(conn, order["repeat_of"]) if order["type"] == "repeat" else None,
     )
+
+
+def _repair(conn: Conn, order_id: int | None) -> RepairWarranty | None:
+    row = one(
+        conn,
+        """select o.number, (select p.code from fsm.visit v join fsm.technician t on t.id = v.technician_id
+               join fsm.provider p on p.id = t.provider_id
+               where v.order_id = o.id and v.state = 'done' order by v.id desc limit 1) as code
+           from fsm.work_order o where o.id = %s""",
+        (order_id,),
+    )
+    return None if row is None else RepairWarranty(row["number"], row["code"])
 
 
 def _part(conn: Conn, device_id: int | None, component: str | None, at: datetime) -> PartWarranty | None:

@@ -1,7 +1,8 @@
 """Who pays for what: the entitlement of an order, line by line. Pure.
 
-The first that covers a line decides: part warranty → device → parent device → contract → billable. Misuse
-excludes all of them. Everything is judged at the time of the fault, not of the repair.
+The first that covers a line decides: repair warranty (a repeat of a repair that did not hold) → part warranty →
+device → parent device → contract → billable. Misuse excludes all of them. Everything is judged at the time of the
+fault, not of the repair.
 """
 
 from __future__ import annotations
@@ -47,6 +48,18 @@ class DeviceWarranty:
 
 
 @dataclass(frozen=True)
+class RepairWarranty:
+    """The repair that did not hold: whoever did it bears the repeat, not the customer.
+
+    Attributes:
+        order: its number; provider: who had done it (code), None: own staff.
+    """
+
+    order: str
+    provider: str | None = None
+
+
+@dataclass(frozen=True)
 class Contract:
     """What a contract covers, in percent of each line."""
 
@@ -62,6 +75,7 @@ class Facts:
         fault_day: local date of the fault at the site.
         part: the warranty of the part that failed, if it was replaced before.
         misuse: the cause code that excludes everything, if one was filed.
+        repair: of a repeat repair, the one it repeats.
     """
 
     fault_at: datetime
@@ -71,6 +85,7 @@ class Facts:
     parent: DeviceWarranty | None = None
     contract: Contract | None = None
     misuse: str | None = None
+    repair: RepairWarranty | None = None
 
 
 @dataclass(frozen=True)
@@ -96,6 +111,8 @@ def _offers(line: str, facts: Facts) -> Iterator[Coverage]:
     if facts.misuse is not None:
         yield _billable(line, "misuse", f"Cause {facts.misuse}: misuse is not covered",
                         f"原因 {facts.misuse}：误用不在保障范围内", {"cause": facts.misuse})  # fmt: skip
+    if facts.repair is not None:
+        yield _repair(line, facts.repair)
     if line == "parts" and facts.part is not None and facts.fault_at <= facts.part.until:
         yield _part(facts.part)
     for rule, warranty in (("device_warranty", facts.device), ("parent_warranty", facts.parent)):
@@ -104,6 +121,14 @@ def _offers(line: str, facts: Facts) -> Iterator[Coverage]:
     if facts.contract is not None and facts.contract.percent[line] > 0:
         yield _contract(line, facts.contract)
     yield _billable(line, "billable", *_why_not(facts), {"fault_day": facts.fault_day.isoformat()})
+
+
+def _repair(line: str, repair: RepairWarranty) -> Coverage:
+    by_en, by_zh = (f" by {repair.provider}", f"（{repair.provider}）") if repair.provider else ("", "")
+    return Coverage(
+        line, "warranty", FULL, "repair_warranty", f"The repair {repair.order}{by_en} did not hold",
+        f"维修 {repair.order}{by_zh} 未能解决故障，免费返修", {"order": repair.order, "provider": repair.provider},
+    )  # fmt: skip
 
 
 def _part(part: PartWarranty) -> Coverage:

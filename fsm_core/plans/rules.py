@@ -13,6 +13,8 @@ RECONSIDERED: Final = ("parent_cause", "maintenance_window", "engineer_on_site",
 """Rules whose reason passes: a signal suppressed by them is decided again when it has."""
 INFORMATION: Final = 4
 """Severity that only informs."""
+RECOVERY: Final = "recovery"
+"""Rule of a raise that says: the signal did not come back to normal after the repair."""
 
 
 @dataclass(frozen=True)
@@ -20,7 +22,7 @@ class Policy:
     """How the rules are set.
 
     Attributes:
-        cool_down: a raise so soon after a repair is a repeat repair.
+        cool_down: a raise of any rule so soon after a repair is a repeat repair.
         storm_cap: automatic orders open at a site within `storm_window`; what comes then belongs to the incident.
         settle: how long a signal must have stayed clear before its unaccepted order is cancelled.
         auto_accept: orders of this priority or more urgent are accepted by the rule.
@@ -68,6 +70,7 @@ class Situation:
         window: why signals do not count now: a maintenance window's reason.
         on_site: the order an engineer is working on at this device.
         storm: the incident's order, when the site has reached its cap.
+        repaired_by: of a raise of rule `recovery`: the order whose repair did not hold, if it was an order's.
     """
 
     asset: bool
@@ -79,6 +82,7 @@ class Situation:
     window: str | None = None
     on_site: int | None = None
     storm: int | None = None
+    repaired_by: int | None = None
 
 
 @dataclass(frozen=True)
@@ -121,6 +125,8 @@ def decide(signal: Signal, now: Situation, policy: Policy) -> Decision:
         return Decision("suppressed", "engineer_on_site", now.on_site)
     if now.storm is not None:
         return Decision("suppressed", "site_storm", now.storm)
+    if signal.rule == RECOVERY and now.repaired_by is not None:
+        return Decision("reopened", "not_recovered", repeat_of=now.repaired_by)
     if now.closed is not None and now.closed.repaired and signal.ts - now.closed.ended_at <= policy.cool_down:
         return Decision("reopened", "repeat_repair", repeat_of=now.closed.order_id)
     return Decision("opened", "new_fault")
@@ -137,6 +143,9 @@ def priority(severity: int, mode_priority: int | None, criticality: int) -> int:
     return min(4, max(1, base + {1: -1, 4: 1}.get(criticality, 0)))
 
 
-def order_type(rule: str) -> str:
-    """A device that reported a fault is repaired; one that is only getting worse is maintained by condition."""
+def order_type(rule: str, repeat_of: int | None = None) -> str:
+    """A repair that did not hold is repeated; a device that reported a fault is repaired; one that is only getting
+    worse is maintained by condition."""
+    if repeat_of is not None:
+        return "repeat"
     return "repair" if rule == "fault_code" else "condition"

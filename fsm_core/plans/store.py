@@ -9,7 +9,7 @@ from typing import Any
 
 from psycopg.rows import class_row
 
-from fsm_core.plans.rules import RECONSIDERED, Closed, Policy, Situation
+from fsm_core.plans.rules import RECONSIDERED, RECOVERY, Closed, Policy, Situation
 from fsm_core.plans.wording import Names
 from fsm_core.work_orders import store as orders
 from kit.database import Conn, columns, one, rows, scalar
@@ -141,10 +141,10 @@ def asset(conn: Conn, device_id: int, failure_mode: str) -> dict[str, Any] | Non
     )
 
 
-def situation(
-    conn: Conn, device_id: int, failure_mode: str, ts: datetime, moment: datetime, policy: Policy
-) -> Situation:
-    """What is so for a raise at `ts`; windows and engineers on site are looked at for `moment`."""
+def situation(conn: Conn, fact: Mapping[str, Any], moment: datetime, policy: Policy) -> Situation:
+    """What is so for a raise (a row of analytics.detection); windows and engineers on site are looked at for
+    `moment`."""
+    device_id, failure_mode, ts = fact["device_id"], fact["failure_mode"], fact["ts"]
     known = asset(conn, device_id, failure_mode)
     if known is None:
         return Situation(asset=False)
@@ -175,8 +175,21 @@ def situation(
         mode_priority=known["priority"],
         criticality=known["criticality"],
         closed=_closed(conn, device_id, failure_mode),
+        repaired_by=_repaired_by(conn, fact) if fact["rule"] == RECOVERY else None,
         **found,
     )
+
+
+def _repaired_by(conn: Conn, fact: Mapping[str, Any]) -> int | None:
+    """The order whose repair a raise of rule `recovery` is about: its number begins the reset's reason."""
+    found: int | None = scalar(
+        conn,
+        """select o.id from analytics.reset r join fsm.work_order o
+               on o.device_id = r.device_id and o.number = split_part(r.reason, ' ', 1)
+           where r.id = %s and r.device_id = %s""",
+        (fact["evidence"].get("reset"), fact["device_id"]),
+    )
+    return found
 
 
 def _closed(conn: Conn, device_id: int, failure_mode: str) -> Closed | None:

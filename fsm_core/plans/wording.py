@@ -24,10 +24,24 @@ def title(names: Names) -> tuple[str, str]:
 
 def description(names: Names, evidence: Mapping[str, Any], rule: str, score: float) -> tuple[str, str]:
     """One line per driver and fault code, then the rule and its score."""
+    if evidence.get("run_hours") is not None and evidence.get("within_hours") is not None:
+        return _not_recovered(names, evidence)
     drivers = [_driver(names, driver) for driver in _dicts(evidence.get("drivers"))]
     codes = [_code(names, code) for code in _dicts(evidence.get("codes"))]
     last = (f"Found by the rule {rule}, score {score:.1f}.", f"由规则 {rule} 发现，得分 {score:.1f}。")
     lines = [*drivers, *codes, last]
+    return "\n".join(en for en, _ in lines), "\n".join(zh for _, zh in lines)
+
+
+def _not_recovered(names: Names, evidence: Mapping[str, Any]) -> tuple[str, str]:
+    """A repair that did not hold: after how many operating hours the signal had not come back, and how far it is."""
+    run = f"{evidence['run_hours']:.0f}"
+    drivers = [_driver(names, driver) for driver in _dicts(evidence.get("drivers"))]
+    first = (
+        f"Not back to normal {run} operating hours after the repair.",
+        f"维修后运行 {run} 小时信号仍未恢复正常。",
+    )
+    lines = [first, *drivers]
     return "\n".join(en for en, _ in lines), "\n".join(zh for _, zh in lines)
 
 

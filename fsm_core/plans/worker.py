@@ -86,7 +86,7 @@ def _first(conn: Conn, fact: Fact, moment: datetime, policy: Policy, now: dateti
     if fact["kind"] == "clear":
         store.write_verdicts(conn, [Verdict(fact["id"], None, None, "ignored", "no_open_episode")], now)
         return None
-    found = store.situation(conn, fact["device_id"], fact["failure_mode"], fact["ts"], moment, policy)
+    found = store.situation(conn, fact, moment, policy)
     decision = rules.decide(Signal(fact["ts"], fact["rule"], fact["severity"]), found, policy)
     if decision.outcome == "attached" and _has_ended(conn, decision.order_id):
         return _first(conn, fact, moment, policy, now)  # it ended while we looked
@@ -121,7 +121,7 @@ def _open(
     order = orders.open_order(
         conn,
         NewOrder(
-            type=rules.order_type(fact["rule"]),
+            type=rules.order_type(fact["rule"], decision.repeat_of),
             source="automatic",
             site_id=known["site_id"],
             customer_id=known["customer_id"],

@@ -88,9 +88,16 @@ def work(conn: Conn, order_id: int, *, misuse: bool) -> Work:
     """Everything that is priced: trips that reached the site, parts with their ledger cost, the entitlement."""
     trips = rows(
         conn,
-        """select v.worked_minutes, v.distance_km, t.hourly_cost, t.provider_id, p.hourly_rate, p.call_out_fee
+        # A provider is not paid for repeating its own repair.
+        """select v.worked_minutes, v.distance_km, t.hourly_cost, t.provider_id,
+                  case when own.repeat then 0 else p.hourly_rate end as hourly_rate,
+                  case when own.repeat then 0 else p.call_out_fee end as call_out_fee
            from fsm.visit v join fsm.technician t on t.id = v.technician_id
            left join fsm.provider p on p.id = t.provider_id
+           cross join lateral (select exists (
+               select from fsm.work_order o join fsm.visit f on f.order_id = o.repeat_of and f.state = 'done'
+               join fsm.technician d on d.id = f.technician_id
+               where o.id = v.order_id and o.type = 'repeat' and d.provider_id = t.provider_id) as repeat) own
            where v.order_id = %s and v.on_site_at is not null order by v.id""",
         (order_id,),
     )

@@ -10,6 +10,7 @@ create table fsm.order_type (
 insert into fsm.order_type values
     ('repair',       'Repair',                 '维修', true,  true,  true),
     ('condition',    'Condition-based maintenance', '视情维护', true, true, true),
+    ('repeat',       'Repeat repair',          '返修', true,  true,  true),
     ('maintenance',  'Planned maintenance',    '计划保养', true,  false, true),
     ('inspection',   'Inspection',             '巡检', false, false, true),
     ('installation', 'Installation',           '安装', true,  false, true),

@@ -20,7 +20,7 @@ from fsm_core.work_orders import store
 from fsm_core.work_orders.store import Visit, WorkOrder
 from kit.database import Conn
 
-REPAIRS: Final = frozenset({"repair", "condition"})
+REPAIRS: Final = frozenset({"repair", "condition", "repeat"})
 """Order types after which a component is as new."""
 
 

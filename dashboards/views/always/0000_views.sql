@@ -62,9 +62,9 @@ from fsm.work_order o join reports.device v using (device_id) join reports.order
 left join ingest.failure_mode f on f.model = v.model and f.code = o.failure_mode
 cross join lateral (
     select case when o.type in ('maintenance', 'inspection') then 'planned'
-                when o.type not in ('repair', 'condition') then null
+                when o.type not in ('repair', 'condition', 'repeat') then null
                 when o.cause_code is null then 'unconfirmed' when o.cause_code = 'no_fault_found' then 'needless'
-                when o.type = 'repair' then 'breakdown' else 'prevented' end as kind) k
+                when o.type in ('repair', 'repeat') then 'breakdown' else 'prevented' end as kind) k
 where k.kind is not null and o.state in ('work_done', 'reviewed', 'settled', 'closed');
 
 -- A failure: the cause was confirmed.

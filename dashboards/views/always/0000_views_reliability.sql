@@ -133,7 +133,8 @@ select f.order_id, f.number, f.kind, f.device_id, f.uid, f.model, f.site_id, f.s
        s.down_hours,
        extract(epoch from f.repaired_at - f.fault_at) / 3600 as restore_hours,
        extract(epoch from v.arrived_at - f.opened_at) / 3600 as response_hours, v.visits,
-       v.visits = 1 and f.repeat_of is null as first_fix
+       v.visits = 1 and f.repeat_of is null and not exists (
+           select from fsm.work_order again where again.repeat_of = f.order_id and again.state <> 'cancelled') as first_fix
 from reports.failure f left join reports.stop s on s.order_id = f.order_id cross join lateral (
     select sum(x.worked_minutes) as minutes, min(x.on_site_at) as arrived_at,
            count(*) filter (where x.on_site_at is not null) as visits

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import psycopg
@@ -179,7 +179,64 @@ def test_a_raise_soon_after_the_repair_is_a_repeat_repair(db: Conn, world: World
     found = factory.detection(db, world.device, at=T0 + 2 * DAY)
     catch_up(db)
     assert verdict(db, found) == ("reopened", "repeat_repair")
-    assert orders(db)[1]["repeat_of"] == first.id
+    again = orders(db)[1]
+    assert (again["repeat_of"], again["type"]) == (first.id, "repeat")
+    payers = rows(
+        db, "select payer, covered_pct, rule from fsm.entitlement where order_id = %s", (again["id"],)
+    )
+    assert [tuple(row.values()) for row in payers] == [("warranty", 100, "repair_warranty")] * 3
+
+
+def not_recovered(conn: Conn, device_id: int, at: datetime) -> int:
+    """What analytics writes when the signal had not come back after the last repair."""
+    reset = scalar(conn, "select max(id) from analytics.reset where device_id = %s", (device_id,))
+    evidence = factory.EVIDENCE | {"reset": reset, "run_hours": 48.5, "within_hours": 48.0}
+    return factory.detection(conn, device_id, at=at, rule="recovery", evidence=evidence)
+
+
+def test_a_signal_that_did_not_recover_is_a_repeat_of_that_repair_however_long_it_took(
+    db: Conn, world: World
+) -> None:
+    factory.detection(db, world.device)
+    catch_up(db)
+    first = repair(db, orders(db)[0]["id"], world.technician)
+    clock.set_rate(db, 0, sim=T0 + 41 * DAY)
+    found = not_recovered(db, world.device, T0 + 40 * DAY)
+    again = not_recovered(db, world.device, T0 + 40 * DAY + HOUR)
+    catch_up(db)
+    catch_up(db)
+    assert verdict(db, found) == ("reopened", "not_recovered")
+    assert verdict(db, again) == ("attached", "open_episode")
+    repeat = orders(db)[1]
+    assert len(orders(db)) == 2
+    assert (repeat["repeat_of"], repeat["type"]) == (first.id, "repeat")
+    assert "Not back to normal 48 operating hours after the repair." in repeat["description"]
+    assert "维修后运行 48 小时信号仍未恢复正常。" in repeat["description_zh"]
+
+
+def test_a_desk_repair_is_repeated_too_and_nothing_while_an_order_is_open(db: Conn, world: World) -> None:
+    first = repair(db, factory.accepted(db, world).id, world.technician)
+    clock.set_rate(db, 0, sim=T0 + 4 * DAY)
+    desk = factory.opened(db, world, at=T0 + 2 * DAY)
+    found = not_recovered(db, world.device, T0 + 3 * DAY)
+    catch_up(db)
+    assert verdict(db, found) == ("attached", "open_order")
+    actions.move_order(db, desk.id, "cancel", DESK, T0 + 3 * DAY, reason="double")
+    again = not_recovered(db, world.device, T0 + 3 * DAY + HOUR)
+    catch_up(db)
+    assert verdict(db, again) == ("reopened", "not_recovered")
+    assert orders(db)[-1]["repeat_of"] == first.id
+
+
+def test_a_repeat_of_a_repair_nobody_ordered_is_a_new_fault(db: Conn, world: World) -> None:
+    db.execute(
+        "insert into analytics.reset (device_id, component, ts, reason) values (%s, 'bearing', %s, 'told by hand')",
+        (world.device, T0 - DAY),
+    )
+    found = not_recovered(db, world.device, T0)
+    catch_up(db)
+    assert verdict(db, found) == ("opened", "new_fault")
+    assert orders(db)[0]["repeat_of"] is None
 
 
 def test_a_raise_long_after_the_repair_is_a_new_fault(db: Conn, world: World) -> None:
