@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
-from analytics import evidence, store, switched_off
+from analytics import evidence, partitions, store, switched_off
 from analytics.days import Fact, days_of
 from analytics.definitions import DAY
 from analytics.detectors.protocol import Finding
@@ -20,8 +20,10 @@ from kit import follow, logs
 from kit.database import Conn
 from kit.process import Job, Worker
 from kit.settings import Settings
+from kit.shares import Shares
 
 log = logs.get(__name__)
+NAME = "analytics"
 SNAPSHOT_DAYS = 7
 PACE = 0.05  # small batches are left to gather for so many seconds: below 100 rows a step costs as much as with them
 FEW = 100
@@ -148,15 +150,32 @@ def _report(findings: Sequence[tuple[int, Finding]]) -> None:
 
 def followers(settings: Settings) -> list[follow.Follower]:
     """Fresh followers of all partitions, for one process."""
-    partitions = settings.analytics.partitions
-    return [f for at in range(partitions) for f in Partition(at, partitions).followers]
+    count = settings.analytics.shares
+    return [f for at in range(count) for f in Partition(at, count).followers]
 
 
-def make_worker(dsn: str, settings: Settings) -> Worker:
-    """The process: all partitions."""
+def make_worker(dsn: str, settings: Settings, *, suffix: str = "") -> Worker:
+    """The process; `suffix` tells several apart, which share the partitions. What is done once for all is done by the
+    one that has the first partition."""
+    shares = Shares(
+        partitions.WORK,
+        NAME,
+        agree=lambda conn: partitions.agree(conn, settings.analytics.shares),
+        followers=lambda at, count: [_paced(follower) for follower in Partition(at, count).followers],
+        sources=("ingest.batch", "analytics.reset", "analytics.tuning"),
+    )
     jobs = [Job("forget", 3600, lambda conn: _forget(conn, settings.ingest.raw_retention_days))]
-    jobs += prediction_jobs(dsn)
-    return Worker("analytics", dsn, "meantime_analytics", [_paced(f) for f in followers(settings)], jobs)
+    jobs = [_led(job, shares) for job in [*jobs, *prediction_jobs(dsn)]]
+    return Worker(NAME + suffix, dsn, "meantime_analytics", jobs=jobs, shares=shares)
+
+
+def _led(job: Job, shares: Shares) -> Job:
+    """The job, done only where the first partition is."""
+
+    def run(conn: Conn) -> bool | None:
+        return job.run(conn) if shares.leads else None
+
+    return Job(job.name, job.seconds, run)
 
 
 def _forget(conn: Conn, days: int) -> None:

@@ -19,6 +19,7 @@ from psycopg.types.json import Jsonb
 from kit import follow, logs
 from kit.database import Conn, connect
 from kit.errors import Unavailable
+from kit.shares import Shares
 from kit.wake import Wake
 
 log = logs.get(__name__)
@@ -56,7 +57,8 @@ class Job:
 
 @dataclass
 class Worker:
-    """Followers and timed jobs of one process, one after the other on one connection."""
+    """Followers and timed jobs of one process, one after the other on one connection; with `shares` also the followers
+    of those parts of a work that this process has at the time."""
 
     name: str
     dsn: str
@@ -64,11 +66,13 @@ class Worker:
     followers: list[follow.Follower] = field(default_factory=list)
     jobs: list[Job] = field(default_factory=list)
     idle_seconds: float = 1.0
+    shares: Shares | None = None
 
     def run(self, stop: threading.Event) -> None:
         """Work until `stop` is set; reconnect with growing pauses when the database is away."""
         pause = 0.2
-        channels = sorted({follower.source for follower in self.followers})
+        sources = {follower.source for follower in self.followers}
+        channels = sorted(sources.union(self.shares.sources if self.shares is not None else ()))
         with Wake(self.dsn, channels, application=f"{self.name}.wake") as wake:
             while not stop.is_set():
                 try:
@@ -88,9 +92,10 @@ class Worker:
     def _rounds(self, conn: Conn, wake: Wake, stop: threading.Event) -> None:
         due = {job.name: 0.0 for job in self.jobs}
         while not stop.is_set():
-            beat(conn, self.name)
+            parts = {"parts": len(self.shares.parts)} if self.shares is not None else None
+            beat(conn, self.name, parts)
             busy = 0
-            for follower in self.followers:
+            for follower in [*self.followers, *(self.shares.mine(conn) if self.shares is not None else [])]:
                 if stop.is_set():
                     return
                 busy += follow.step(conn, follower)

@@ -123,7 +123,19 @@ class Api(_Part):
 
 
 class Analytics(_Part):
-    partitions: int = Field(1, ge=1, description="workers that share the devices")
+    processes: int = Field(1, ge=1, le=64, description="analytics processes on this machine")
+    partitions: int | None = Field(
+        None,
+        ge=1,
+        le=1024,
+        description="parts that the devices are shared out in, at least as many as processes on all machines; "
+        "when unset as many as `processes`. It only grows, by whole multiples",
+    )
+
+    @property
+    def shares(self) -> int:
+        """The partitions to ask for."""
+        return self.partitions or self.processes
 
 
 class Dispatch(_Part):

@@ -36,8 +36,8 @@ FAMILY = {
     "staff": Entry("simulators.staff", "run", "simulated engineers and managers"),
 }
 CORE = ("endpoint", "storage", "analytics", "fsm", "dispatch", "api")
-# Doors of which one machine may run several: the second endpoint is `endpoint-2`, and takes that suffix along.
-SEVERAL = ("endpoint", "collector", "stream")
+# Those of which one machine may run several: the second endpoint is `endpoint-2`, and takes that suffix along.
+SEVERAL = ("endpoint", "collector", "stream", "analytics")
 
 
 def core(settings: Settings) -> tuple[str, ...]:
@@ -53,7 +53,8 @@ def core(settings: Settings) -> tuple[str, ...]:
     log = chosen(settings)
     return (
         *endpoints,
-        *CORE[1:],
+        *(name for name in CORE if name not in SEVERAL),
+        *_several("analytics", settings.analytics.processes),
         *_several("collector", wanted),
         *_several("stream", log.processes if log else 0),
     )
@@ -90,6 +91,7 @@ def _run(target: object, function: str, settings: Settings, stop: threading.Even
         else:
             target(settings, stop)
         return
-    worker = target(database.url(settings), settings)
+    more = {"suffix": suffix} if suffix else {}
+    worker = target(database.url(settings), settings, **more)
     assert isinstance(worker, Worker)
     worker.run(stop)

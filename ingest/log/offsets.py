@@ -26,25 +26,3 @@ def move(conn: Conn, moves: Sequence[tuple[str, int, int]]) -> None:
                "offset" = greatest(o."offset", excluded."offset")""",
         ([log for log, _ in last], [partition for _, partition in last], list(last.values())),
     )
-
-
-def claim(conn: Conn, log: str, partition: int) -> bool:
-    """Own a partition for as long as this connection lives; False when somebody else does."""
-    row = conn.execute(
-        "select pg_try_advisory_lock(hashtext('ingest.log.' || %s), %s)", (log, partition)
-    ).fetchone()
-    return bool(row and row[0])
-
-
-def release(conn: Conn, log: str, partition: int) -> None:
-    """Leave a partition to others."""
-    conn.execute("select pg_advisory_unlock(hashtext('ingest.log.' || %s), %s)", (log, partition))
-
-
-def workers(conn: Conn) -> int:
-    """How many storage workers are alive."""
-    row = conn.execute(
-        """select count(*) from kit.process where (name = 'stream' or name like 'stream-%')
-           and beat_at > clock_timestamp() - interval '5 seconds'"""
-    ).fetchone()
-    return max(1, row[0] if row else 1)

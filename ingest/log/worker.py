@@ -24,7 +24,7 @@ from ingest.log.seam import Log, Record, unpack
 from ingest.pipeline import ROLE, Pipeline, calm_collector
 from ingest.pulse import Pulse
 from ingest.store import Store
-from kit import logs
+from kit import logs, shares
 from kit.database import Conn, connect, url
 from kit.errors import Misconfigured, Unavailable
 from kit.settings import Settings
@@ -150,15 +150,16 @@ class Worker:
             self._at.clear()
             self._conn = connect(self._dsn, role=ROLE, application=f"{self._name}.claims", autocommit=True)
         conn, total, key = self._conn, self._given.partitions, self._given.key
-        share = math.ceil(total / offsets.workers(conn))
+        work = f"ingest.log.{key}"
+        share = math.ceil(total / shares.alive(conn, DOOR))
         stored = offsets.load(conn, key)
         for partition in sorted(self._at)[share:]:
             if not self._inflight.get(partition):
                 del self._at[partition]
-                offsets.release(conn, key, partition)
+                shares.release(conn, work, partition)
         for partition in range(total):
             free = partition not in self._at and not self._inflight.get(partition)
-            if len(self._at) < share and free and offsets.claim(conn, key, partition):
+            if len(self._at) < share and free and shares.claim(conn, work, partition):
                 # Read again after the claim: the one before may have stored more meanwhile.
                 self._at[partition] = offsets.load(conn, key).get(partition, 0)
         self._purge(stored)
