@@ -22,9 +22,12 @@ def product(values: Floats, table: Floats) -> Floats:
     n = len(values)
     if n % 16 == 0:
         return values @ table
-    even = np.zeros((n + 16 - n % 16, values.shape[1]))
-    even[:n] = values
-    return (even @ table)[:n]
+    even, found = n - n % 16, np.empty((n, table.shape[1]))
+    np.matmul(values[:even], table, out=found[:even])
+    rest = np.zeros((16, values.shape[1]))
+    rest[: n - even] = values[even:]
+    found[even:] = (rest @ table)[: n - even]
+    return found
 
 
 def related(values: Bools, table: Floats) -> Bools:
@@ -134,7 +137,7 @@ class Definition:
                 )
 
     def axis(self, name: str) -> tuple[str, ...]:
-        """The labels along an axis of state: metric, mode, code, regime or recent."""
+        """The labels along an axis of state: metric, mode, code, regime, recent or side."""
         match name:
             case "metric":
                 return tuple(metric.name for metric in self.metrics)
@@ -146,7 +149,9 @@ class Definition:
                 return ("1", "2", "3")
             case "recent":
                 return ("0", "1", "2")
-        raise Invalid(f"There is no axis {name!r}; axes are metric, mode, code, regime and recent.")
+            case "side":
+                return ("up", "down")
+        raise Invalid(f"There is no axis {name!r}; axes are metric, mode, code, regime, recent and side.")
 
     @cached_property
     def weight(self) -> Floats:

@@ -23,6 +23,7 @@ from analytics.frame import Frozen
 from analytics.rules import Rules
 from analytics.state import Layout, State, Work
 
+_ROW_BITS = 31  # a slot and a row of a block fit into one number
 MOST_IDS = 1 << 26  # devices with higher numbers are looked up one by one
 AnItem = TypeVar("AnItem", Event, Reset)
 
@@ -60,7 +61,6 @@ class Engine:
         self._devices: list[int] = []  # by slot
         self._table: Ints = np.empty(0, np.int64)  # slot by device, -1: none
         self._ids: Ints = np.empty(0, np.int64)  # device by slot
-        self._marks: Ints = np.empty(0, np.int64)  # by slot, see `_each_once`
 
     @property
     def layout(self) -> Layout:
@@ -71,6 +71,12 @@ class Engine:
     def devices(self) -> list[int]:
         """The devices that have a state."""
         return self._devices
+
+    def newest(self, device: int) -> int:
+        """Event time of the newest row of a device, µs; 0: it has sent none."""
+        if device not in self._slots:
+            return 0
+        return int(self.state.some(Baseline.OWNER, "newest", np.array([self._slots[device]], np.int64))[0])
 
     def nothing(self) -> Block:
         """A block without rows."""
@@ -96,7 +102,6 @@ class Engine:
             self._devices.append(device)
             if slot >= len(self._ids):
                 self._ids = np.resize(self._ids, 2 * slot + 1)
-                self._marks = np.empty(len(self._ids), np.int64)
             self._ids[slot] = device
             self.state.grow(slot + 1)
         return slot
@@ -105,8 +110,8 @@ class Engine:
         """The slot of each device, new ones included."""
         if not len(devices):
             return devices
-        highest = int(devices.max())
-        if int(devices.min()) < 0 or highest >= MOST_IDS:
+        highest = int(devices.view(np.uint64).max())  # a negative one is very high
+        if highest >= MOST_IDS:
             return np.array([self._slot(device) for device in devices.tolist()], np.int64)
         if highest >= len(self._table):
             more = np.full(max(highest + 1, 2 * len(self._table)) - len(self._table), -1)
@@ -145,15 +150,16 @@ class Engine:
     def step(self, block: Block, events: Sequence[Event] = (), resets: Sequence[Reset] = ()) -> Step:
         """Take the rows and fault events of some batches, and the resets known before them."""
         slots = self._slots_of(block.device)
-        positions, frames = np.empty(0, np.int64), list[Cut]()
-        applied: list[Reset] = []
-        if not events and not resets and self._each_once(slots):
-            keep = np.flatnonzero(block.ts >= self.state.some(Baseline.OWNER, "newest", slots))
-            late = len(block) - len(keep)
-            if late:
-                block, slots = block.take(keep), slots[keep]
-            if len(slots):
-                positions, frames = slots, [Cut(np.arange(len(slots)))]
+        frames, applied = list[Cut](), list[Reset]()
+        once = None if events or resets else _each_once(slots)
+        if once is not None:
+            positions, rows = once
+            timely_rows = block.ts.take(rows) >= self.state.some(Baseline.OWNER, "newest", positions)
+            if not timely_rows.all():
+                positions, rows = positions[timely_rows], rows[timely_rows]
+            late = len(block) - len(rows)
+            if len(rows):
+                frames = [Cut(rows)]
         else:
             order = block.arrival()
             block, slots = block.take(order), slots[order]
@@ -171,12 +177,6 @@ class Engine:
                 found += [(self._devices[part[finding.at]], finding) for finding in its]
             self.state.scatter(part)
         return Step(found, self._ids[positions], applied, late)
-
-    def _each_once(self, slots: Ints) -> bool:
-        """Whether no two rows are of one device: then their order does not matter."""
-        rows = np.arange(len(slots))
-        self._marks[slots] = rows
-        return bool((self._marks[slots] == rows).all())
 
     def _by_slot(self, items: Sequence[AnItem]) -> dict[int, list[AnItem]]:
         by_slot: dict[int, list[AnItem]] = {}
@@ -243,6 +243,18 @@ class Engine:
             Finding(at, ts, ts, "clear", "reset", 1, mode.code, mode.priority, 0.0, batch)
             for mode in (self.definition.modes[m] for m in open_modes)
         ]
+
+
+def _each_once(slots: Ints) -> tuple[Ints, Ints] | None:
+    """If no two rows are of one device, their order does not matter: the slots in the order of memory, which is
+    quickest, and the row of each; else None."""
+    both = (slots << _ROW_BITS) + np.arange(len(slots))
+    both.sort()
+    ordered = both >> _ROW_BITS
+    if not (ordered[1:] > ordered[:-1]).all():
+        return None
+    both &= (1 << _ROW_BITS) - 1
+    return ordered, both
 
 
 def _next_event(cut: Cut, at: int, reset: Reset) -> Event:

@@ -74,7 +74,7 @@ class Baseline:
 
         Args:
             sent: [n] operating state as sent, NaN where unknown.
-            values: [n, metric] as stored.
+            values: [n, metric] as stored; what is not possible is replaced in place.
         """
         low, high, floor = self._bounds(len(ts))
         time = ts.astype(np.float64)
@@ -98,7 +98,7 @@ class Baseline:
             waiting &= ~judged
         off = values - expected
         z = off / spread
-        z *= judged
+        z *= judged.astype(np.float64)
         return Frame(
             ts, batch, regime, good, hours, values, expected, spread, off, judged, z, waiting, young, page,
             season,
@@ -141,26 +141,39 @@ class Baseline:
         """Values without what cannot be, where they are good, where they moved, and the hours they stand for."""
         last, used, changed = state["last"], state["used"], state["changed"]
         times = _wide(time, values.shape[1])
-        present = values >= bounds[0]  # False for NaN and infinities
-        present &= values <= bounds[1]
-        missing = np.flatnonzero(~present)
-        values = _mended(values, missing, last)
+        good = values >= bounds[0]  # False for NaN and infinities
+        good &= values <= bounds[1]
+        missing = _places(~good)
+        values.put(missing, last.take(missing))
         moved = values != last
         last[:] = values
-        still = ~moved if regime.all() else ~(moved | (regime == 0)[:, None])
-        changed[:] = _mended(times, np.flatnonzero(still), changed)
-        good = present
-        age = times - changed
-        if float(age.max(initial=0.0)) >= STUCK:
-            good &= age < np.maximum(STUCK, STUCK_ROWS * state["cadence"])[:, None]
+        still = _places(~moved if regime.all() else ~(moved | (regime == 0)[:, None]))
+        since = changed.take(still)
+        changed[:] = times
+        changed.put(still, since)
+        stuck = self._stuck(time, still, since, state)
+        if len(stuck):
+            good.put(stuck, False)
         if not usable.all():
-            good &= usable[:, None]
+            good[_places(~usable)] = False
         hours = times - used
-        used[:] = _mended(times, missing, used)
+        before = used.take(missing)
+        used[:] = times
+        used.put(missing, before)
         hours *= 1.0 / HOUR
         np.minimum(hours, _wide(longest, values.shape[1]), out=hours)
-        hours *= good
+        hours *= good.astype(np.float64)
         return values, good, moved, hours
+
+    def _stuck(self, time: Floats, still: Ints, since: Floats, state: Rows) -> Ints:
+        """Which of the values that have been the same since `since` have been so for too long; `still` are their
+        places in [n, metric], flattened."""
+        row = still // state["last"].shape[1]
+        age = time.take(row) - since
+        if float(age.max(initial=0.0)) < STUCK:
+            return _NOTHING
+        stuck: Ints = still[age >= np.maximum(STUCK, STUCK_ROWS * state["cadence"].take(row))]
+        return stuck
 
     def _unripe(self, time: Floats, page: Page, good: Bools) -> Bools | None:
         """[n, metric] good values whose baseline is not warm; None where there are none."""
@@ -195,20 +208,27 @@ class Baseline:
             take[at] &= ~mask
             hours[at] *= ~mask
         young = self._young(frame, state) if len(frame.young) else None
-        tuning = self.tuning
+        tuning, count = self.tuning, take.astype(np.float64)
         bound = tuning.huber * frame.spread
         np.minimum(off, bound, out=off)
-        np.maximum(off, -bound, out=off)
-        off *= take
-        least = 1.0 / (page.rows + 2.0)
-        pace = np.maximum(tuning.pace(tuning.mean_days) * hours, least)
-        page.mean += pace * off
+        np.negative(bound, out=bound)
+        np.maximum(off, bound, out=off)
+        least = page.rows + 2.0
+        np.divide(count, least, out=least)
+        pace = hours * tuning.pace(tuning.mean_days)  # 0 where nothing is taken, as `least` is
+        np.maximum(pace, least, out=pace)
+        page.mean += np.multiply(pace, off, out=bound)
         if tuning.spread_days != tuning.mean_days:
-            pace = np.maximum(tuning.pace(tuning.spread_days) * hours, least)
-        pace *= take
-        page.deviation += pace * (np.abs(off) - page.deviation)
-        page.rows += take
-        frame.season.learn(2.0 * tuning.pace(tuning.season_days) * hours * off, state)
+            np.multiply(hours, tuning.pace(tuning.spread_days), out=pace)
+            np.maximum(pace, least, out=pace)
+        away = np.abs(off)
+        away -= page.deviation
+        away *= pace
+        page.deviation += away
+        page.rows += count
+        off *= hours
+        off *= 2.0 * tuning.pace(tuning.season_days)
+        frame.season.learn(off, state)
         if young is not None:
             young.put(frame.young, page, state)
         state.put_page(page.regime)
@@ -244,12 +264,9 @@ class Baseline:
         rows[:, metrics] = np.minimum(rows[:, metrics], self.tuning.after_reset_rows)
 
 
-def _mended(values: Floats, at: Ints, other: Floats) -> Floats:
-    """Values, but the others at some places of the flattened arrays."""
-    if len(at):
-        values = values.copy()
-        values.ravel()[at] = other.ravel()[at]
-    return values
+def _places(mask: Bools) -> Ints:
+    """Where it is true, in the flattened array."""
+    return mask.ravel().nonzero()[0]
 
 
 def _wide(values: Floats, metrics: int) -> Floats:

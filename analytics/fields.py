@@ -12,7 +12,9 @@ import numpy as np
 
 from analytics.definitions import Floats, Ints
 
-CHUNK = 1024  # devices worked on at a time: what is taken of them stays in the processor's cache
+CHUNK = (
+    2048  # devices worked on at a time: few calls a device, and what is taken stays in the processor's cache
+)
 HOT, PAGED, RARE = range(3)
 
 
@@ -67,25 +69,29 @@ class Desk:
         self._item = np.dtype(f"V{8 * max(width, 1)}")
         self._singles = np.zeros((singles, CHUNK))
         self._width = width
-        self._fields: dict[tuple[str, str], Floats] = {}
+        self._fields: dict[str, dict[str, Floats]] = {}
         self._items: list[tuple[Any, Any]] = []  # of the rows, of the field
         for place in places:
-            key, size = (place.owner, place.field.name), place.end - place.first
+            its, name, size = (
+                self._fields.setdefault(place.owner, {}),
+                place.field.name,
+                place.end - place.first,
+            )
             if place.first < singles:
-                self._fields[key] = self._singles[place.first]
+                its[name] = self._singles[place.first]
                 continue
-            self._fields[key] = np.zeros((CHUNK, *place.inner))
+            its[name] = np.zeros((CHUNK, *place.inner))
             if size:
                 item = np.dtype(f"V{8 * size}")
-                flat = self._fields[key].reshape(CHUNK, size)
+                flat = its[name].reshape(CHUNK, size)
                 rows = self._rows[:, place.first : place.end]
                 self._items.append((rows.view(item)[:, 0], flat.view(item)[:, 0]))
         self._n = -1
-        self._cut: dict[tuple[str, str], Floats] = {}
+        self._cut: dict[str, dict[str, Floats]] = {}
         self._cut_items: list[tuple[Any, Any]] = []
 
-    def take(self, store: Floats, rows: Ints) -> dict[tuple[str, str], Floats]:
-        """The fields of some rows of a store; they hold until the next time."""
+    def take(self, store: Floats, rows: Ints) -> dict[str, dict[str, Floats]]:
+        """The fields of some rows of a store, by owner and name; they hold until the next time."""
         n = len(rows)
         self._size(n)
         if self._width:
@@ -112,5 +118,7 @@ class Desk:
             raise ValueError(f"At most {CHUNK} devices at a time, not {n}.")
         if n != self._n:
             self._n = n
-            self._cut = {key: field[:n] for key, field in self._fields.items()}
+            self._cut = {
+                owner: {name: field[:n] for name, field in its.items()} for owner, its in self._fields.items()
+            }
             self._cut_items = [(rows[:n], field[:n]) for rows, field in self._items]

@@ -36,15 +36,20 @@ class Season:
     @classmethod
     def of(cls, ts: Ints, cosine: Floats, sine: Floats, state: Rows) -> Season:
         """Looked up by the minute of the day in [minute, metric]."""
-        minute = ts // 60_000_000 % MINUTES
+        minute = ts // 60_000_000
+        minute -= MINUTES * (ts // (MINUTES * 60_000_000))  # several times quicker than a remainder
         its_cosine, its_sine = cosine.take(minute, axis=0), sine.take(minute, axis=0)
-        return cls(its_cosine, its_sine, state["cosine"] * its_cosine + state["sine"] * its_sine)
+        now = state["cosine"] * its_cosine
+        now += state["sine"] * its_sine
+        return cls(its_cosine, its_sine, now)
 
     def learn(self, gain: Floats, state: Rows) -> None:
         """Move both amplitudes."""
         cosine, sine = state["cosine"], state["sine"]
-        cosine += gain * self.cosine
-        sine += gain * self.sine
+        self.cosine *= gain
+        cosine += self.cosine
+        self.sine *= gain
+        sine += self.sine
 
 
 @dataclass

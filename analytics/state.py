@@ -34,7 +34,7 @@ class Rows:
     """
 
     def __init__(
-        self, slots: Ints, fields: dict[str, Floats], places: Sequence[Place], stores: _Stores
+        self, slots: Ints, fields: dict[str, Floats], places: Mapping[str, Place], stores: _Stores
     ) -> None:
         self._slots, self._fields, self._places, self._stores = slots, fields, places, stores
 
@@ -56,8 +56,8 @@ class Rows:
         next time. `page` is [n]."""
         store = self._stores.paged
         rows = self._slots * store.shape[1] + page
-        fields = self._stores.page_desk.take(store.reshape(-1, store.shape[2]), rows)
-        return {name: field for (_, name), field in fields.items()}
+        by_owner = self._stores.page_desk.take(store.reshape(-1, store.shape[2]), rows)
+        return {name: field for fields in by_owner.values() for name, field in fields.items()}
 
     def put_page(self, page: Ints) -> None:
         """Put back what `page` gave."""
@@ -66,26 +66,33 @@ class Rows:
 
     def pages(self, name: str, at: int) -> Floats:
         """All pages of the device at a position: [regime, *other axes], to be changed in place."""
-        place = next(place for place in self._places if place.field.name == name)
+        place = self._places[name]
         found: Floats = self._stores.paged[self._slots[at], :, place.first : place.end]
         return found.reshape(place.shape) if place.inner else found[:, 0]
+
+    def some(self, name: str, at: Ints) -> Floats:
+        """A copy of one rare field of the devices at some positions: [k, *axes]."""
+        place = self._places[name]
+        found: Floats = self._stores.rare[self._slots[at], place.first : place.end]
+        return found.reshape(len(at), *place.shape)
 
     def rare(self, at: Ints | Sequence[int]) -> dict[str, Floats]:
         """Copies of the rare fields of the devices at some positions: name → [k, *axes]."""
         rows = self._stores.rare[self._slots[at]]
         return {
             place.field.name: rows[:, place.first : place.end].reshape(len(rows), *place.shape)
-            for place in self._places
+            for place in self._places.values()
             if place.kind == RARE
         }
 
     def put_rare(self, at: Ints | Sequence[int], rare: Mapping[str, Floats]) -> None:
-        """Put back what `rare` gave."""
+        """Put back what `rare` or `some` gave."""
         slots = self._slots[at]
-        for place in self._places:
-            if place.kind == RARE:
-                values = rare[place.field.name].reshape(len(slots), -1)
-                self._stores.rare[slots, place.first : place.end] = values
+        for name, values in rare.items():
+            place = self._places[name]
+            self._stores.rare[slots, place.first : place.end] = values.reshape(
+                len(slots), place.end - place.first
+            )
 
 
 Work = dict[str, Rows]
@@ -141,7 +148,8 @@ class State:
             Desk(widths[PAGED], 0, [place for place in self._places if place.kind == PAGED]),
         )
         self._by_owner = {
-            owner: [place for place in self._places if place.owner == owner] for owner in owners
+            owner: {place.field.name: place for place in self._places if place.owner == owner}
+            for owner in owners
         }
         self.layout: Layout = [
             {"field": f"{place.owner}.{place.field.name}", "axes": [list(labels) for labels in place.axes]}
@@ -167,11 +175,9 @@ class State:
         """The fields of some devices (each once, at most `CHUNK`), to be worked on until the next time; those that
         are not rare or paged are copies, which `scatter` puts back."""
         fields = self._stores.hot_desk.take(self._stores.hot, slots)
-        of: dict[str, dict[str, Floats]] = {owner: {} for owner in self._by_owner}
-        for (owner, name), field in fields.items():
-            of[owner][name] = field
         return {
-            owner: Rows(slots, of[owner], places, self._stores) for owner, places in self._by_owner.items()
+            owner: Rows(slots, fields.get(owner, {}), places, self._stores)
+            for owner, places in self._by_owner.items()
         }
 
     def scatter(self, slots: Ints) -> None:
@@ -188,7 +194,7 @@ class State:
         return found
 
     def _place(self, owner: str, field: str) -> Place:
-        return next(place for place in self._by_owner[owner] if place.field.name == field)
+        return self._by_owner[owner][field]
 
     def dump(self, slots: Ints) -> list[bytes]:
         """The saved rows of some slots, little endian."""

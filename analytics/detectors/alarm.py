@@ -54,12 +54,12 @@ class Verdict:
 
 def busy(state: Rows, worth: Bools) -> Ints:
     """Positions of the devices to step: those that are busy, and those where `worth` [n, mode] is true."""
-    at = np.flatnonzero(worth)
+    at = worth.ravel().nonzero()[0]
     if not len(at):
-        return np.flatnonzero(state["busy"])
+        return state["busy"].nonzero()[0]
     stirred = state["busy"] > 0
     stirred[at // worth.shape[1]] = True
-    return np.flatnonzero(stirred)
+    return stirred.nonzero()[0]
 
 
 def keep(state: Rows, at: Ints, rare: Rare) -> None:

@@ -92,6 +92,8 @@ class FaultCode(Detector):
         """See `Detector`: time passes, so what has been gone for long enough clears."""
         findings: list[Finding] = []
         due = state["due"]
+        if not due.any():
+            return Outcome(findings)
         for at in np.flatnonzero((due > 0) & (frame.ts >= due)).tolist():
             own = state.rare([at])
             findings += self._clear(own, at, int(frame.ts[at]), int(frame.batch[at]))

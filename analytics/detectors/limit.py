@@ -46,6 +46,13 @@ class Limits(Detector):
         self._side = np.array([1.0 if limit.side == "high" else -1.0 for limit in self._limits])
         self._value = np.array([limit.value for limit in self._limits])
         self._band = np.array([max(limit.band, 1e-9) for limit in self._limits])
+        # [n, metric] the nearest limits, repeated: a comparison of all metrics costs less than one of a column
+        self._high, self._low = np.full((1, len(metrics)), np.inf), np.full((1, len(metrics)), -np.inf)
+        for metric, side, value in zip(self._metric, self._side, self._value, strict=True):
+            if side > 0:
+                self._high[0, metric] = min(self._high[0, metric], value)
+            else:
+                self._low[0, metric] = max(self._low[0, metric], value)
         hold = np.zeros(len(modes))
         np.maximum.at(hold, self._mode, np.array([limit.hold_minutes / 60.0 for limit in self._limits]))
         self._rules = alarm.Hysteresis(1.0, 0.5, hold, self.tuning.clear_hours)
@@ -54,9 +61,10 @@ class Limits(Detector):
         """See `Detector`."""
         if not self._limits:
             return Outcome()
-        passed = np.empty((len(frame), len(self._limits)), bool)
-        for at, metric in enumerate(self._metric):
-            passed[:, at] = self._side[at] * (frame.values[:, metric] - self._value[at]) >= 0.0
+        if len(self._high) < len(frame):
+            self._high, self._low = (np.tile(one[:1], (len(frame), 1)) for one in (self._high, self._low))
+        passed = frame.values >= self._high[: len(frame)]
+        passed |= frame.values <= self._low[: len(frame)]
         rows = alarm.busy(state, passed)
         if not len(rows):
             return Outcome()

@@ -88,12 +88,12 @@ class Shift(Detector):
     fields = (
         Field("fast", ("metric",)),
         Field("spread", ("metric",), start=0.7 / SIGMA),
-        Field("up", ("metric",)),
-        Field("down", ("metric",)),
+        Field("summing"),  # 1 where a cumulative sum is not 0
         Field("unseen", start=1.0),  # 1 while there is a metric that was never judged
         Field("norm", ("mode",), start=1e-9),  # of the matched filter, from the metrics that were
         Field("mode_spread", ("mode",), start=1.0 / SIGMA),
         *alarm.FIELDS,
+        Field("sums", ("side", "metric"), rare=True),
         Field("seen", ("metric",), rare=True),
     )
 
@@ -110,7 +110,8 @@ class Shift(Detector):
         self._share = (self._table / np.maximum(self._table.sum(axis=1, keepdims=True), 1.0)).T
         # [metric, mode]: what each quantity of a metric adds to the matched filter of a mode
         self._level_of, self._square_of = (self._weight * self._sign).T, (self._weight**2).T
-        self._up_of, self._down_of = (self._weight * (self._sign > 0)).T, (self._weight * (self._sign < 0)).T
+        # [side and metric, mode]
+        self._sum_of = np.concatenate([(self._weight * (side * self._sign > 0)).T for side in (1, -1)])
         self._both_of = (self._weight * self._both).T if self._both.any() else None
         shared = self._symptom[:, None, :] & self._symptom[None, :, :]
         self._rivals = shared.any(axis=2) & ~np.eye(len(definition.modes), dtype=bool)
@@ -119,8 +120,9 @@ class Shift(Detector):
 
     def step(self, frame: Frame, state: Rows) -> Outcome:
         """See `Detector`. What was not judged changes nothing; a repeated value lets the level fade."""
-        level = self._level(frame, state)
-        filtered, score = self._score(level, state)
+        hours = frame.hours if frame.waiting is None else frame.hours * ~frame.waiting
+        level = self._level(frame, hours, state)
+        filtered, score = self._score(level, self._sum(level, hours, state), state)
         at = alarm.busy(state, score >= self.tuning.suspect)
         if not len(at):
             self._learn(frame, filtered, (), state)
@@ -136,7 +138,7 @@ class Shift(Detector):
             for n, k in zip(*np.nonzero(verdict.clearing), strict=True)
         ]
         if verdict.raising.any():
-            evidence = self._evidence(level[at], state["up"][at], state["down"][at])
+            evidence = self._evidence(level[at], rare["sums"])
             for n in np.flatnonzero(verdict.raising.any(axis=1)).tolist():
                 findings += self._raise(frame, n, int(at[n]), verdict, evidence, rare, state)
         frozen = alarm.frozen(rare, at, self._table)
@@ -147,14 +149,14 @@ class Shift(Detector):
     def reset(self, state: Rows, at: int, modes: list[int]) -> None:
         """See `Detector`."""
         metrics = self._symptom[modes].any(axis=0)
-        for name in ("fast", "up", "down"):
-            state[name][at, metrics] = 0.0
+        state["fast"][at, metrics] = 0.0
+        here = np.array([at])
+        self._keep(here, state.some("sums", here) * ~metrics, state)
         alarm.close(state, at, modes, self.tuning.refractory)
 
-    def _level(self, frame: Frame, state: Rows) -> Floats:
-        """[n, metric] smoothed z in units of its own spread; moves the cumulative sums."""
+    def _level(self, frame: Frame, hours: Floats, state: Rows) -> Floats:
+        """[n, metric] smoothed z in units of its own spread."""
         tuning, fast = self.tuning, state["fast"]
-        hours = frame.hours if frame.waiting is None else frame.hours * ~frame.waiting
         z = np.minimum(frame.z, tuning.clip)
         np.maximum(z, -tuning.clip, out=z)
         z -= fast
@@ -162,47 +164,64 @@ class Shift(Detector):
         fast += z
         spread = SIGMA * state["spread"]
         np.maximum(spread, tuning.spread_floor, out=spread)
-        level: Floats = fast / spread
-        step, most = hours * (1.0 / tuning.sum_hours), 2 * tuning.sum_limit
-        for name, excess in (("up", level - tuning.allowance), ("down", -level - tuning.allowance)):
-            sums = state[name]
-            excess *= step
-            sums += excess
-            np.maximum(sums, 0.0, out=sums)
-            np.minimum(sums, most, out=sums)
         if state["unseen"].any():
             self._see(frame, np.flatnonzero(state["unseen"]), state)
+        level: Floats = np.divide(fast, spread, out=spread)
         return level
+
+    def _sum(self, level: Floats, hours: Floats, state: Rows) -> tuple[Ints, Floats]:
+        """Move the cumulative sums. They are 0 where no level has lately passed the allowance, as in most machines;
+        returns the positions of the others and their sums [k, side, metric]."""
+        tuning = self.tuning
+        stirred = state["summing"] > 0
+        stirred[(np.abs(level) > tuning.allowance).ravel().nonzero()[0] // level.shape[1]] = True
+        at = stirred.nonzero()[0]
+        sums, its, step = state.some("sums", at), level[at], hours[at]
+        step *= 1.0 / tuning.sum_hours
+        for side, excess in ((0, its - tuning.allowance), (1, -its - tuning.allowance)):
+            excess *= step
+            sums[:, side] += excess
+        np.maximum(sums, 0.0, out=sums)
+        np.minimum(sums, 2 * tuning.sum_limit, out=sums)
+        self._keep(at, sums, state)
+        return at, sums
+
+    def _keep(self, at: Ints, sums: Floats, state: Rows) -> None:
+        state.put_rare(at, {"sums": sums})
+        state["summing"][at] = sums.any(axis=(1, 2))
 
     def _see(self, frame: Frame, at: Ints, state: Rows) -> None:
         """Take note of the metrics that are judged for the first time."""
-        rare, judged = state.rare(at), frame.judged[at]
-        new = (judged > rare["seen"]).any(axis=1)
+        seen, judged = state.some("seen", at), frame.judged[at]
+        new = (judged > seen).any(axis=1)
         if new.any():
-            seen = np.maximum(rare["seen"], judged)
-            state.put_rare(at, rare | {"seen": seen})
+            seen = np.maximum(seen, judged)
+            state.put_rare(at, {"seen": seen})
             state["unseen"][at] = ~seen.all(axis=1)
             state["norm"][at] = np.maximum(np.sqrt(product(seen, self._square_of)), 1e-9)
 
-    def _score(self, level: Floats, state: Rows) -> tuple[Floats, Floats]:
-        """[n, mode] the matched filter, and the score: 1 is the limit."""
-        tuning, norm = self.tuning, state["norm"]
+    def _score(self, level: Floats, summed: tuple[Ints, Floats], state: Rows) -> tuple[Floats, Floats]:
+        """[n, mode] the matched filter, and the score: 1 is the limit. `summed` is what `_sum` gave."""
+        tuning, norm, (at, sums) = self.tuning, state["norm"], summed
         filtered = product(level, self._level_of)
-        total = product(state["up"], self._up_of) + product(state["down"], self._down_of)
+        total = product(sums.reshape(len(at), 2 * level.shape[1]), self._sum_of)
         if self._both_of is not None:
             filtered += product(np.abs(level) - tuning.both_mean * (level != 0), self._both_of)
-            total += product(np.maximum(state["up"], state["down"]), self._both_of)
+            total += product(sums.max(axis=1), self._both_of)
         filtered /= norm
-        total /= tuning.sum_limit * norm
-        spread = np.maximum(SIGMA * state["mode_spread"], 1.0)
-        spread *= tuning.limit
-        return filtered, np.maximum(filtered / spread, total, out=total)
+        total /= tuning.sum_limit * norm[at]
+        score = np.maximum(SIGMA * state["mode_spread"], 1.0)
+        score *= tuning.limit
+        np.divide(filtered, score, out=score)
+        score[at] = np.maximum(score[at], total)
+        return filtered, score
 
     def _learn(
         self, frame: Frame, filtered: Floats, frozen: tuple[Ints, Bools, Bools] | tuple[()], state: Rows
     ) -> None:
         """Spreads follow their streams while nothing is suspected: `frozen` has positions, metrics and modes."""
-        weight = frame.hours * frame.judged
+        weight = frame.judged.astype(np.float64)
+        weight *= frame.hours
         weight *= 1.0 / max(24.0 * self.tuning.spread_days, 6.0)
         of_mode = product(weight, self._share)
         if frozen:
@@ -210,11 +229,15 @@ class Shift(Detector):
             weight[at] *= ~metrics
             of_mode[at] *= ~modes
         spread, mode_spread = state["spread"], state["mode_spread"]
-        spread += weight * (np.abs(state["fast"]) - spread)
-        mode_spread += of_mode * (np.abs(filtered) - mode_spread)
+        for followed, level, pace in ((spread, state["fast"], weight), (mode_spread, filtered, of_mode)):
+            away = np.abs(level)
+            away -= followed
+            away *= pace
+            followed += away
 
-    def _evidence(self, level: Floats, up: Floats, down: Floats) -> _Evidence:
-        up, down = up[:, None, :], down[:, None, :]
+    def _evidence(self, level: Floats, each: Floats) -> _Evidence:
+        """`each` are the cumulative sums: [k, side, metric]."""
+        up, down = each[:, :1], each[:, 1:]
         directed = level[:, None, :] * self._sign
         sums = np.where(self._sign > 0, up, np.where(self._sign < 0, down, 0.0))
         if self._both.any():
@@ -285,8 +308,7 @@ class Shift(Detector):
 def _approach(hours: Floats, mean_hours: float) -> Floats:
     """1 - exp(-x) of x = hours / mean_hours, as x / (1 + x / 2): 0.5 % more at a quarter, 4 % at one. An exponential
     costs four times as much and differs in its last digits between machines."""
-    x = hours * (1.0 / mean_hours)
-    half = x * 0.5
-    half += 1.0
-    x /= half
+    half = hours * 0.5
+    half += mean_hours
+    x = np.divide(hours, half, out=half)
     return np.minimum(x, 1.0, out=x)
