@@ -26,7 +26,7 @@ MAY: Final = {
     "devices.manage": frozenset({"admin"}),
     "ingest.read": frozenset({"admin", "manager", "reliability"}),
     "ingest.manage": frozenset({"admin"}),
-    "reliability": _OFFICE | {"reliability", "finance", "engineer"},
+    "reliability": _ALL,  # each of the devices that are theirs
     "money.read": frozenset({"admin", "manager", "finance"}),
 }
 """Permission → roles."""

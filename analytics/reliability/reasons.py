@@ -43,6 +43,11 @@ _ALL = (
         "观察时段相对于设备寿命过短，几乎任何形状参数都能拟合。",
     ),
     Reason(
+        "repairable",
+        "A machine that is repaired goes on living: read how its failures recur. Lives are those of a component.",
+        "可修复的设备在维修后继续运行：请查看故障的重复情况。寿命分析针对部件。",
+    ),
+    Reason(
         "few_events",
         "A trend needs two failures at least in the period.",
         "趋势分析在此期间至少需要两次故障。",
