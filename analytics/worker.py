@@ -16,6 +16,7 @@ from analytics.fleet import Fleet
 from analytics.prediction.jobs import jobs as prediction_jobs
 from analytics.reader import Reader
 from analytics.store import Position
+from analytics.whatif.worker import job as backtest_job
 from kit import follow, logs
 from kit.database import Conn
 from kit.process import Job, Worker
@@ -165,7 +166,7 @@ def make_worker(dsn: str, settings: Settings, *, suffix: str = "") -> Worker:
         sources=("ingest.batch", "analytics.reset", "analytics.tuning"),
     )
     jobs = [Job("forget", 3600, lambda conn: _forget(conn, settings.ingest.raw_retention_days))]
-    jobs = [_led(job, shares) for job in [*jobs, *prediction_jobs(dsn)]]
+    jobs = [_led(job, shares) for job in [*jobs, *prediction_jobs(dsn), backtest_job(dsn)]]
     return Worker(NAME + suffix, dsn, "meantime_analytics", jobs=jobs, shares=shares)
 
 

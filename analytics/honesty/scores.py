@@ -88,7 +88,7 @@ def _score(model: str, rule: str, raises: Sequence[Raise], failures: Sequence[Fa
     return Score(
         model, rule, by["right"], by["false"], by["other"], by["undecided"],
         by["right"] / decided if decided else None, low, high,
-        len(ours), announced, announced / len(ours) if ours else None, _deciles(leads),
+        len(ours), announced, announced / len(ours) if ours else None, deciles(leads),
     )  # fmt: skip
 
 
@@ -110,7 +110,8 @@ def wilson(hits: int, n: int, z: float = 1.6449) -> tuple[float, float]:
     return max(0.0, middle - half), min(1.0, middle + half)
 
 
-def _deciles(values: Sequence[float]) -> tuple[float, float, float] | None:
+def deciles(values: Sequence[float]) -> tuple[float, float, float] | None:
+    """10 %, 50 % and 90 % of some values; None where there are none."""
     if not values:
         return None
     if len(values) == 1:
