@@ -52,6 +52,7 @@ class _Figures(Collector):
                left join ingest.device_status s on s.device_id = d.id group by 1, 2""",
         )  # fmt: skip
         yield _age(self._conn)
+        yield _watch(self._conn)
 
 
 def text(conn: Conn) -> bytes:
@@ -119,6 +120,16 @@ def _followers(conn: Conn) -> Metric:
         ).fetchone()
         assert waiting is not None
         family.add_metric([row["name"]], float(waiting[0]))
+    return family
+
+
+def _watch(conn: Conn) -> Metric:
+    """What the alert rules look at (dashboards/alerts.py)."""
+    family = GaugeMetricFamily(
+        "meantime_watch", "Figures that the alert rules look at.", labels=("sign", "subject")
+    )
+    for sign, subject, value in conn.execute("select sign, subject, value from reports.watch").fetchall():
+        family.add_metric([sign, subject], value)
     return family
 
 

@@ -283,6 +283,7 @@ class Endpoint:
         """The live figures of this door."""
         return {
             "connections": len(self._connections),
+            "max_connections": self.limits.max_connections,
             "devices": len(self.of_device),
             "port": self.port,
             "paused": self.paused,
