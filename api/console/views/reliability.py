@@ -73,8 +73,9 @@ def _intervals(t: Words, found: Table) -> dict[str, Markup]:
 
 
 def _scale(rates: list[Mtbf]) -> Axis:
-    values = [value for rate in rates for value in (rate.lower, rate.value, rate.upper) if value]
-    return logarithmic("", min(values), max(values))
+    """From the lowest bound to four times the highest estimate: a bound of one failure would squeeze all others."""
+    values = [rate.value or rate.lower for rate in rates]
+    return logarithmic("", min(rate.lower for rate in rates), 4 * max(values))
 
 
 @router.get("/group")
