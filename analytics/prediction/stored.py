@@ -30,7 +30,7 @@ def history(
     if there is None or last <= first or not metrics:
         return None
     devices, components = there
-    values = _values(conn, model, devices, metrics, first, last)
+    values = _values(conn, devices, metrics, first, last)
     if np.isnan(values).all():
         return None
     return History(
@@ -64,28 +64,35 @@ def _names(conn: Conn, query: Any, model: str) -> tuple[str, ...]:
     return tuple(name for (name,) in conn.execute(query, (model,)))
 
 
-def _values(conn: Conn, model: str, devices: Ints, metrics: Sequence[str], first: int, last: int) -> Floats:
-    found = conn.execute(
-        """select r.device_id, r.metric, div(extract(epoch from r.bucket)::bigint, %(step)s)::bigint as step,
-                  sum(r.mean * r.n) / sum(r.n)
-           from ingest.reading_hour r join ingest.device d on d.id = r.device_id
-           where d.model = %(model)s and d.id = any(%(devices)s) and r.metric = any(%(metrics)s) and r.n > 0
-             and r.bucket >= to_timestamp(%(first)s::float8) and r.bucket < to_timestamp(%(last)s::float8)
-           group by 1, 2, 3""",
-        {
-            "model": model,
-            "devices": devices.tolist(),
-            "metrics": list(metrics),
-            "step": STEP_HOURS * 3600,
-            "first": first * STEP_HOURS * 3600,
-            "last": last * STEP_HOURS * 3600,
-        },
-    ).fetchall()
+def _values(conn: Conn, devices: Ints, metrics: Sequence[str], first: int, last: int) -> Floats:
+    found = (
+        conn.cursor(binary=True)
+        .execute(
+            """select device_id, metric, array_agg(step), array_agg(mean) from (
+               select r.device_id, r.metric,
+                      (div(extract(epoch from r.bucket)::bigint, %(step)s) - %(begin)s)::int as step,
+                      sum(r.mean * r.n) / sum(r.n) as mean
+               from ingest.reading_hour r
+               where r.device_id = any(%(devices)s) and r.metric = any(%(metrics)s) and r.n > 0
+                 and r.bucket >= to_timestamp(%(first)s::float8) and r.bucket < to_timestamp(%(last)s::float8)
+               group by 1, 2, 3) steps
+           group by 1, 2""",
+            {
+                "devices": devices.tolist(),
+                "metrics": list(metrics),
+                "step": STEP_HOURS * 3600,
+                "begin": first,
+                "first": first * STEP_HOURS * 3600,
+                "last": last * STEP_HOURS * 3600,
+            },
+        )
+        .fetchall()
+    )
     values = np.full((len(devices), last - first, len(metrics)), np.nan)
     row = {int(device): at for at, device in enumerate(devices)}
     column = {metric: at for at, metric in enumerate(metrics)}
-    for device, metric, step, mean in found:
-        values[row[device], int(step) - first, column[metric]] = mean
+    for device, metric, steps, means in found:
+        values[row[device], steps, column[metric]] = means
     return values
 
 
@@ -97,18 +104,28 @@ _REPAIRS = """select r.device_id, r.ts, r.component from analytics.reset r join 
               select r.device_id, r.ts, m.component from analytics.reset r
               join ingest.device d on d.id = r.device_id join ingest.failure_mode m on m.model = d.model
               where d.model = %s and r.ts <= %s and r.component = '*'"""
-# A failure, as upstream knows it: the machine stopped itself (a code of severity 1 of that component was raised) and
-# the component was then repaired. Only the first such code before a repair counts; a repair without one was planned.
-_FAILURES = """select f.device_id, min(f.ts), m.component
-               from ingest.fault_event f
-               join ingest.device d on d.id = f.device_id
-               join ingest.fault_code c on c.model = d.model and c.code = f.code and c.severity = 1
-               join ingest.failure_mode m on m.model = d.model and m.code = c.failure_mode
+# A failure, as far as anybody knew by then: somebody recorded it (an engineer's repair with a confirmed cause, a
+# maintenance system), or the machine stopped itself (a code of severity 1 of that component was raised) and the
+# component was then repaired. Of what lies between two repairs only the first counts: it is one failure told twice.
+# A repair without either was planned.
+_FAILURES = """with told as (
+                   select f.device_id, f.ts, m.component, true as by_code
+                   from ingest.fault_event f
+                   join ingest.device d on d.id = f.device_id
+                   join ingest.fault_code c on c.model = d.model and c.code = f.code and c.severity = 1
+                   join ingest.failure_mode m on m.model = d.model and m.code = c.failure_mode
+                   where d.model = %(model)s and f.ts <= %(until)s and f.active
+                   union all
+                   select f.device_id, f.ts, f.component, false
+                   from analytics.failure f join ingest.device d on d.id = f.device_id
+                   where d.model = %(model)s and f.known_at <= %(until)s)
+               select t.device_id, min(t.ts), t.component from told t
                cross join lateral (
                    select min(r.ts) as repaired from analytics.reset r
-                   where r.device_id = f.device_id and r.component in (m.component, '*') and r.ts >= f.ts) r
-               where d.model = %s and f.ts <= %s and f.active and r.repaired <= %s
-               group by f.device_id, m.component, r.repaired"""
+                   where r.device_id = t.device_id and r.component in (t.component, '*') and r.ts >= t.ts
+                     and r.ts <= %(until)s) r
+               where r.repaired is not null or not t.by_code
+               group by t.device_id, t.component, r.repaired"""
 
 
 def repairs(conn: Conn, model: str, until: datetime, devices: Ints, components: Sequence[str]) -> Log:
@@ -117,8 +134,10 @@ def repairs(conn: Conn, model: str, until: datetime, devices: Ints, components: 
 
 
 def failures(conn: Conn, model: str, until: datetime, devices: Ints, components: Sequence[str]) -> Log:
-    """Failures as the stored history tells them: stopped by a code of severity 1 and then repaired."""
-    return _as_log(conn.execute(_FAILURES, (model, until, until)).fetchall(), devices, components)
+    """Failures as the stored history told them by `until`: recorded, or stopped by a code of severity 1 and then
+    repaired."""
+    found = conn.execute(_FAILURES, {"model": model, "until": until}).fetchall()
+    return _as_log(found, devices, components)
 
 
 def _log(conn: Conn, query: Any, model: str, until: datetime, devices: Ints, kinds: Sequence[str]) -> Log:

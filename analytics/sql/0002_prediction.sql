@@ -26,6 +26,21 @@ create table analytics.prediction (
     device_id   int not null,
     ts          timestamptz not null,           -- event time at which it was known
     probability double precision not null check (probability between 0 and 1),
+    revised_at  timestamptz,                    -- recomputed since, because rows of its past came late
     primary key (version_id, device_id, ts)
 );
 create index on analytics.prediction (ts);
+
+-- A failure somebody has recorded: an engineer's finished repair with a confirmed cause, or a maintenance system.
+-- Models learn from these and from machines that stopped themselves (analytics/prediction/stored.py). Written by the
+-- field-service core, too (INSERT only).
+create table analytics.failure (
+    device_id  int not null references ingest.device,
+    component  text not null,                   -- as in ingest.failure_mode
+    ts         timestamptz not null,            -- when it failed …
+    known_at   timestamptz not null,            -- … and since when anybody knows: nothing is learned from it before
+    reference  text not null,                   -- order number, or whose record it is
+    primary key (device_id, component, ts),
+    check (known_at >= ts)
+);
+create index on analytics.failure (known_at);

@@ -22,6 +22,10 @@ from kit.database import Conn
 
 REPAIRS: Final = frozenset({"repair", "condition", "repeat"})
 """Order types after which a component is as new."""
+BREAKDOWNS: Final = frozenset({"repair", "repeat"})
+NO_FAULT_FOUND: Final = "no_fault_found"
+NOTHING_DONE: Final = "inspect"
+"""The remedy that leaves the component as old as it was."""
 
 
 @dataclass(frozen=True)
@@ -102,12 +106,24 @@ def done(conn: Conn, moved: Moved) -> None:
         entitlement.exclude_misuse(conn, order.id, order.cause_code, moved.at)
     assets.install_parts(conn, order.id, moved.at)
     if order.type in REPAIRS and order.device_id is not None and order.component is not None:
+        _tell_analytics(conn, order, moved.at)
+    _news(conn, moved, "work_done")
+
+
+def _tell_analytics(conn: Conn, order: WorkOrder, at: datetime) -> None:
+    """The component is as new, unless nothing was done; a breakdown with a confirmed cause was a failure of it."""
+    if order.remedy_code != NOTHING_DONE:
         conn.execute(
             """insert into analytics.reset (device_id, component, ts, reason) values (%s, %s, %s, %s)
                on conflict (device_id, component, ts) do nothing""",
-            (order.device_id, order.component, moved.at, f"{order.number} {order.remedy_code or 'done'}"),
+            (order.device_id, order.component, at, f"{order.number} {order.remedy_code or 'done'}"),
         )
-    _news(conn, moved, "work_done")
+    if order.type in BREAKDOWNS and order.cause_code not in (None, NO_FAULT_FOUND):
+        conn.execute(
+            """insert into analytics.failure (device_id, component, ts, known_at, reference)
+               values (%s, %s, least(%s, %s), %s, %s) on conflict (device_id, component, ts) do nothing""",
+            (order.device_id, order.component, order.fault_at, at, at, order.number),
+        )
 
 
 def _news(conn: Conn, moved: Moved, template: str) -> None:
