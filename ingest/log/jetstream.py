@@ -40,6 +40,7 @@ class JetStream:
             ) from error
         self._settings, self._name = settings, name
         self._client: Any = None
+        self._closing = False
         self._streams: set[int] = set()
         self._readers: dict[int, tuple[int, Any]] = {}
         self._fed: dict[int, float] = {}  # when a reader last brought something, or was made
@@ -90,7 +91,7 @@ class JetStream:
             self._client = await nats.connect(
                 [url.strip() for url in self._settings.url.split(",")] if self._settings.url else [],
                 name=self._name, connect_timeout=2, max_reconnect_attempts=-1, reconnect_time_wait=0.2,
-                ping_interval=5, max_outstanding_pings=2, error_cb=_said, disconnected_cb=_gone,
+                ping_interval=5, max_outstanding_pings=2, error_cb=_said, disconnected_cb=self._gone,
                 allow_reconnect=True,
             )  # fmt: skip
         return self._client.jetstream(timeout=TIMEOUT)
@@ -183,7 +184,12 @@ class JetStream:
         js = await self._connected()
         await js.purge_stream(self._stream(partition), seq=upto + 1)
 
+    async def _gone(self) -> None:
+        if not self._closing:
+            log.warning("JetStream is away, connecting anew")
+
     async def _close(self) -> None:
+        self._closing = True
         if self._client is not None:
             await self._client.close()
 
@@ -197,7 +203,3 @@ def _errors() -> type[Exception]:
 
 async def _said(error: Exception) -> None:
     log.debug("nats", error=repr(error))
-
-
-async def _gone() -> None:
-    log.warning("JetStream is away, connecting anew")
