@@ -16,14 +16,14 @@ from api.console.pages import error_page
 from api.deps import State
 from api.events import Hub
 from api.heart import beating
-from api.routes import devices, dispatch, health, ingest, orders, reliability, session, visits
+from api.routes import analytics, devices, dispatch, health, ingest, orders, reliability, session, visits
 from api.schemas.common import ERRORS
 from api.security import Signer, session_secret
 from kit.database import transaction, url
 from kit.settings import Settings
 
 ROLE = "meantime_api"
-_SUBJECTS = (session, dispatch, orders, visits, devices, ingest, health, reliability)
+_SUBJECTS = (session, analytics, dispatch, orders, visits, devices, ingest, health, reliability)
 
 
 def create_app(pool: ConnectionPool[Any], settings: Settings) -> FastAPI:

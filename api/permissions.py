@@ -27,6 +27,8 @@ MAY: Final = {
     "ingest.read": frozenset({"admin", "manager", "reliability"}),
     "ingest.manage": frozenset({"admin"}),
     "reliability": _ALL,  # each of the devices that are theirs
+    "analytics.read": _OFFICE | {"reliability"},
+    "analytics.tune": frozenset({"admin", "manager", "reliability"}),
     "money.read": frozenset({"admin", "manager", "finance"}),
 }
 """Permission → roles."""

@@ -8,7 +8,7 @@ later, when their score has grown, or not at all; only a backtest with the propo
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from analytics.honesty.scores import Raise
@@ -30,6 +30,7 @@ class Proposal:
         factor: new limit ÷ present limit.
         rules: for `meantime backtest --rules` and, if it holds, for `analytics.tuning.change`.
         avoided, delayed: needless and right orders below the new limit.
+        orders: what it rests on: (order, verdict, score at the raise) of each decided order, ascending by score.
     """
 
     model: str
@@ -43,6 +44,7 @@ class Proposal:
     delayed: int
     text_en: str
     text_zh: str
+    orders: tuple[tuple[int, str, float], ...] = ()
 
 
 def propose(raises: Sequence[Raise], in_force: Rules, *, target: float = TARGET) -> list[Proposal]:
@@ -54,7 +56,8 @@ def propose(raises: Sequence[Raise], in_force: Rules, *, target: float = TARGET)
             right = sorted(one.score for one in firsts if one.verdict == "right")
             wrong = sorted(one.score for one in firsts if one.verdict in ("false", "other"))
             if (factor := _factor(right, wrong, target)) is not None:
-                found.append(_proposal(model, rule, factor, right, wrong, in_force))
+                proposal = _proposal(model, rule, factor, right, wrong, in_force)
+                found.append(replace(proposal, orders=_decided(firsts)))
     return found
 
 
@@ -65,6 +68,15 @@ def _firsts(raises: Sequence[Raise]) -> list[Raise]:
         if one.order_id is not None:
             orders[one.order_id] = one
     return list(orders.values())
+
+
+def _decided(firsts: Sequence[Raise]) -> tuple[tuple[int, str, float], ...]:
+    found = [
+        (one.order_id, one.verdict, one.score)
+        for one in sorted(firsts, key=lambda r: r.score)
+        if one.order_id is not None and one.verdict in ("right", "false", "other")
+    ]
+    return tuple(found)
 
 
 def _factor(right: Sequence[float], wrong: Sequence[float], target: float) -> float | None:

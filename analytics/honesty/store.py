@@ -35,7 +35,25 @@ def failures(conn: Conn, start: datetime, end: datetime) -> list[Failure]:
     return [Failure(**row) for row in found]
 
 
-def devices(conn: Conn) -> int:
-    """How many devices are watched."""
-    found: int = scalar(conn, "select count(*) from reports.device where status <> 'revoked'")
+def devices(conn: Conn, model: str | None = None) -> int:
+    """How many devices are watched (of a type)."""
+    found: int = scalar(
+        conn,
+        """select count(*) from reports.device
+           where status <> 'revoked' and (%(model)s::text is null or model = %(model)s)""",
+        {"model": model},
+    )
     return found
+
+
+def daily(conn: Conn, start: datetime, end: datetime, model: str | None = None) -> list[tuple[datetime, int]]:
+    """(day of UTC, raises that call for somebody) of every day of a period."""
+    return conn.execute(
+        """select d.day, count(h.detection_id)
+           from generate_series(date_trunc('day', %(start)s::timestamptz), %(end)s, interval '1 day') d(day)
+           left join reports.alarm_honesty h on h.raised_at >= d.day and h.raised_at < d.day + interval '1 day'
+                and h.raised_at >= %(start)s and h.raised_at < %(end)s and h.verdict <> 'information'
+                and (%(model)s::text is null or h.model = %(model)s)
+           group by 1 order by 1""",
+        {"start": start, "end": end, "model": model},
+    ).fetchall()  # fmt: skip

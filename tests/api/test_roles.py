@@ -50,8 +50,24 @@ ROUTES: dict[tuple[str, str], tuple[str, dict[str, object] | None]] = {
     ("get", "/api/quarantine"): ("ingest.read", None),
     ("get", "/api/unknown-devices"): ("ingest.read", None),
     ("get", "/api/events"): ("orders.read", None),
+    ("get", "/api/rules"): ("analytics.read", None),
+    ("put", "/api/rules"): ("analytics.tune", {"rules": {"shaft": {}}}),
+    ("get", "/api/rules/history"): ("analytics.read", None),
+    ("post", "/api/rules/revert"): ("analytics.tune", {"change": 999999}),
+    ("get", "/api/costs"): ("analytics.read", None),
+    ("put", "/api/costs/{model}"): ("analytics.tune", {"costs": None}),
+    ("get", "/api/backtests"): ("analytics.read", None),
+    ("post", "/api/backtests"): ("analytics.tune", {"from": "2026-03-02T00:00Z", "to": "2026-03-01T00:00Z"}),
+    ("get", "/api/backtests/{backtest_id}"): ("analytics.read", None),
+    ("post", "/api/backtests/{backtest_id}/cancel"): ("analytics.tune", {}),
+    ("post", "/api/backtests/{backtest_id}/apply"): ("analytics.tune", {}),
+    ("get", "/api/alarm-honesty"): ("analytics.read", None),
+    ("get", "/api/models"): ("analytics.read", None),
+    ("get", "/api/models/{version_id}"): ("analytics.read", None),
+    ("get", "/api/orders/{order_id}/explanation"): ("analytics.read", None),
 }
-VALUES = {"order_id": 999999, "visit_id": 999999, "uid": "no-such-device", "position": 1}
+VALUES = {"order_id": 999999, "visit_id": 999999, "uid": "no-such-device", "position": 1, "model": "no-such-model",
+          "backtest_id": 999999, "version_id": 999999}  # fmt: skip
 
 
 def _call(client: httpx.Client, method: str, path: str, body: dict[str, object] | None) -> httpx.Response:
