@@ -3,9 +3,9 @@
     python -m benchmarks.log [--messages N] [--readings K] [--replicas 1 3]
 
 Three servers on loopback, all on this machine; the client is the product's own (`ingest.log`). Into the log: arrivals
-of 500 devices are cut into records of their partitions and appended, 5,000 messages at a time, as a door does; a message
-counts once the servers have acknowledged its record. Out: all partitions are read from the beginning and unpacked, as
-a storage worker does, without storing. CPU is that of the client and of the three servers together. JSON lines.
+of 500 devices are cut into records of their partitions and appended, 5,000 messages at a time, as a door does; a
+message counts once the servers have acknowledged its record. Out: all partitions are read from the beginning and
+unpacked, as a storage worker does, without storing. CPU is that of the client and of the three servers together.
 """
 
 from __future__ import annotations
