@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from tests.browser.conftest import Visitor
 
@@ -87,6 +87,21 @@ def test_a_refusal_is_said_beside_the_button(visitor: Visitor) -> None:
         "form => form.requestSubmit()"
     )
     expect(page.get_by_role("alert").first).to_contain_text("version")
+
+
+def test_while_one_button_is_at_work_the_others_wait(visitor: Visitor) -> None:
+    held: list[Route] = []
+    page = visitor.page("manager")
+    page.goto(f"/orders/{visitor.installation.scene.at_work}")
+    page.route("**/orders/*/**", lambda route: held.append(route))
+    buttons = page.locator("form[data-act] button")
+    before = buttons.evaluate_all("all => all.map(one => one.disabled)")
+    with page.expect_request("**/orders/*/**"):
+        page.locator("form[data-act]").first.evaluate("form => form.requestSubmit()")
+    expect(page.locator("form[data-act] button:enabled")).to_have_count(0)
+    held[0].fulfill(status=409, json={"message": "Somebody was quicker."})
+    expect(page.get_by_role("alert").first).to_have_text("Somebody was quicker.")
+    assert buttons.evaluate_all("all => all.map(one => one.disabled)") == before
 
 
 def test_the_board_updates_itself(visitor: Visitor) -> None:

@@ -4,7 +4,7 @@ export function enhanceForms(root) {
   for (const form of root.querySelectorAll("form[data-act]")) {
     form.addEventListener("submit", (event) => {
       event.preventDefault();
-      send(form, event.submitter);
+      send(form);
     });
   }
   for (const button of root.querySelectorAll("[data-fill]")) {
@@ -13,13 +13,27 @@ export function enhanceForms(root) {
   for (const field of root.querySelectorAll("[data-autosubmit]")) {
     field.addEventListener("change", () => field.form.requestSubmit());
   }
+  if (sending) pause(true);
 }
 
-async function send(form, button) {
-  if (form.dataset.busy) return;
-  form.dataset.busy = "1";
+// One at a time: the page that answers replaces this one, and would cut a second request off.
+let sending = false;
+
+function pause(on) {
+  sending = on;
+  for (const button of document.querySelectorAll(on ? "form[data-act] button:enabled" : "button[data-paused]")) {
+    button.disabled = on;
+    button.toggleAttribute("data-paused", on);
+  }
+}
+
+// Back to a page that the browser kept as it was.
+window.addEventListener("pageshow", (event) => event.persisted && pause(false));
+
+async function send(form) {
+  if (sending) return;
+  pause(true);
   form.dataset.key ??= crypto.randomUUID();
-  if (button) button.disabled = true;
   try {
     const answer = await fetch(form.action, {
       method: "POST",
@@ -32,10 +46,8 @@ async function send(form, button) {
     complain(form, problem.message ?? answer.statusText);
   } catch (error) {
     complain(form, String(error.message ?? error)); // the key is kept: a repeat is safe
-  } finally {
-    delete form.dataset.busy;
-    if (button) button.disabled = false;
   }
+  pause(false);
 }
 
 function complain(form, text) {
