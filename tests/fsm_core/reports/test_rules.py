@@ -9,10 +9,10 @@ from hypothesis import given
 from fsm_core.reports.rules import LONGEST_SIGNATURE, canonical, check_name, check_signature, digest
 from kit.errors import Invalid
 
-leaves = st.none() | st.booleans() | st.integers() | st.text()
-bodies = st.dictionaries(
-    st.text(), st.recursive(leaves, lambda x: st.lists(x) | st.dictionaries(st.text(), x))
-)
+leaves = st.none() | st.booleans() | st.integers() | st.text(max_size=6)
+words = st.text(max_size=6)
+nested = st.lists(leaves, max_size=3) | st.dictionaries(words, leaves, max_size=3)
+bodies = st.dictionaries(words, leaves | nested | st.dictionaries(words, nested, max_size=2), max_size=5)
 
 
 @given(bodies)
