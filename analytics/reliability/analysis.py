@@ -10,10 +10,11 @@ from datetime import datetime
 import numpy as np
 from scipy import special
 
-from analytics.reliability import growth, lifetimes, recurrence, weibull
+from analytics.reliability import growth, lifetimes, many, recurrence, weibull
 from analytics.reliability.growth import Growth, Trend
 from analytics.reliability.lifetimes import SurvivalPoint
 from analytics.reliability.lives import Life
+from analytics.reliability.many import Unfit
 from analytics.reliability.reasons import REASONS, Reason
 from analytics.reliability.record import Event, Unit
 from analytics.reliability.recurrence import McfPoint
@@ -71,6 +72,19 @@ def of_lives(lives: Sequence[Life], level: float, costs: tuple[float, float] | N
         _straight(positions), _constant_p(fit, hours) if fit else None,
         weibull.optimal_replacement(fit, *costs) if fit and costs else None,
     )  # fmt: skip
+
+
+def fits(groups: Sequence[Sequence[Life]], level: float) -> list[Weibull | Unfit]:
+    """The Weibull of many groups of lives at once."""
+    lives = [life for group in groups for life in group]
+    return many.fit_groups(
+        np.array([life.end for life in lives]),
+        np.array([life.failed for life in lives], bool),
+        np.repeat(np.arange(len(groups)), [len(group) for group in groups]),
+        len(groups),
+        level,
+        np.array([life.entry for life in lives]),
+    )
 
 
 def _fit(lives: Sequence[Life], level: float) -> tuple[Weibull | None, Reason | None]:

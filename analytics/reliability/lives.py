@@ -18,8 +18,9 @@ life that this renewal ended; it begins no new one.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final, Literal
 
 from analytics.reliability.record import ITEMS, By, Event, Record, Unit, matches
@@ -77,23 +78,38 @@ def item(record: Record, by: By, key: str) -> Item:
 
 def lives(record: Record, of: Item, count: Count, origin: Origin = "original") -> list[Life]:
     """All lives of an item that the period shows, by device, oldest first."""
-    happened: dict[int, list[Event]] = {}
+    return lives_of(record, [of], count, origin)[0]
+
+
+def lives_of(
+    record: Record, items: Sequence[Item], count: Count, origin: Origin = "original"
+) -> list[list[Life]]:
+    """The same of many items."""
+    happened: dict[str | None, dict[int, list[Event]]] = {}
     for event in sorted(record.events, key=lambda each: (each.at, each.order_id)):
-        if event.component == of.component and (event.is_failure("all") or event.kind == "replaced"):
-            happened.setdefault(event.device, []).append(event)
-
-    def fails(event: Event) -> bool:
-        return event.is_failure(count) and matches(event, of.by, of.name)
-
-    found: list[Life] = []
-    for unit in record.units:
-        if (of.model is None or unit.model == of.model) and unit.watched is not None:
-            found += _of_unit(record, unit, of.component, happened.get(unit.id, ()), fails, origin)
+        if event.is_failure("all") or event.kind == "replaced":
+            happened.setdefault(event.component, {}).setdefault(event.device, []).append(event)
+    units: dict[str | None, list[Unit]] = {None: [unit for unit in record.units if unit.watched is not None]}
+    for unit in units[None]:
+        units.setdefault(unit.model, []).append(unit)
+    found: list[list[Life]] = []
+    for of in items:
+        events = happened.get(of.component, {})
+        fails = partial(_fails, of, count)
+        found.append([
+            life
+            for unit in units.get(of.model, ())
+            for life in _of_unit(record, unit, of.component, events.get(unit.id, ()), fails, origin)
+        ])  # fmt: skip
     return found
 
 
+def _fails(of: Item, count: Count, event: Event) -> bool:
+    return event.is_failure(count) and matches(event, of.by, of.name)
+
+
 def _of_unit(
-    record: Record, unit: Unit, component: str, events: list[Event] | tuple[()],
+    record: Record, unit: Unit, component: str, events: Sequence[Event],
     fails: Callable[[Event], bool], origin: Origin,
 ) -> list[Life]:  # fmt: skip
     found: list[Life] = []

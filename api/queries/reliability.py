@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import numpy as np
 
-from analytics.reliability import analysis, groups, pareto
+from analytics.reliability import analysis, groups
 from analytics.reliability import lives as living
 from analytics.reliability.analysis import LifeAnalysis, Recurrence
 from analytics.reliability.groups import Figures
 from analytics.reliability.lives import Life
+from analytics.reliability.many import Unfit
 from analytics.reliability.reasons import REASONS, Reason
 from analytics.reliability.record import ITEMS, By, Event, Record, Unit, matches
+from analytics.reliability.weibull import Weibull
 from api import scope
 from api.accounts import User
 from api.queries import reliability_record as stored
@@ -23,16 +25,16 @@ from api.queries.reliability_record import Ask
 from kit.database import Conn, rows
 from kit.errors import Invalid, NotFound
 
-Of = Literal["failure_mode", "component", "cause", "fault_code", "model", "site", "customer", "device"]
-Weight = Literal["failures", "down_hours", "repair_hours"]
 KINDS: tuple[By, ...] = get_args(By)
 
 
 @dataclass(frozen=True)
 class Named:
-    """A group's figures with its names."""
+    """A group's figures with its names; of an item also its Weibull, or why there is none."""
 
     figures: Figures
+    weibull: Weibull | None
+    reason: Reason | None
     name_en: str
     name_zh: str
     model_en: str
@@ -56,10 +58,11 @@ class Table:
 
 def table(conn: Conn, user: User | None, ask: Ask) -> Table:
     """The most failures first."""
-    record = stored.narrowed(stored.record(conn, user, ask), ask)
+    whole = stored.record(conn, user, ask)
+    record = stored.narrowed(whole, ask)
     months = _months(conn, record) if ask.by == "period" else ()
     found = groups.figures(record, _asked(groups.pools(record, ask.by, months), ask), ask.level, ask.count)
-    names = labels(conn, ask.by)
+    names, fits = labels(conn, ask.by), _fits(whole, ask, found)
     failed = [event for event in record.inside() if event.is_failure(ask.count)]
     held = {order_id for row in found for order_id in row.order_ids}
     order = sorted(found, key=lambda row: row.key if ask.by == "period" else (-row.failures, row.key))
@@ -67,8 +70,22 @@ def table(conn: Conn, user: User | None, ask: Ask) -> Table:
         ask, record.since, record.until, len(record.units), sum(unit.hours for unit in record.units), len(failed),
         sum(event.kind == "breakdown" for event in failed),
         sum(event.order_id not in held and event.visible for event in failed),
-        [_named(row, names, ask.by) for row in order],
+        [Named(row, *fits[row.key], *names.get(row.key, (row.key, row.key, "", ""))) for row in order],
     )  # fmt: skip
+
+
+def _fits(
+    record: Record, ask: Ask, found: Sequence[Figures]
+) -> dict[str, tuple[Weibull | None, Reason | None]]:
+    """Of items, all at once; nothing of groups of machines."""
+    if ask.by not in ITEMS or not found:
+        return {row.key: (None, None) for row in found}
+    items = [living.item(record, ask.by, row.key) for row in found]
+    fitted = analysis.fits(living.lives_of(record, items, ask.count, ask.origin), ask.level)
+    return {
+        row.key: (None, REASONS[fit.reason]) if isinstance(fit, Unfit) else (fit, None)
+        for row, fit in zip(found, fitted, strict=True)
+    }
 
 
 def _asked(pools: list[groups.Pool], ask: Ask) -> list[groups.Pool]:
@@ -117,10 +134,6 @@ def labels(conn: Conn, by: str) -> dict[str, Label]:
     if by not in _LABELS:
         return {}
     return {key: (en, zh, en_of, zh_of) for key, en, zh, en_of, zh_of in conn.execute(_LABELS[by]).fetchall()}
-
-
-def _named(row: Figures, names: dict[str, Label], by: By) -> Named:
-    return Named(row, *names.get(row.key, (row.key, row.key, "", "")))
 
 
 @dataclass(frozen=True)
@@ -220,79 +233,6 @@ def _recurring(record: Record, ask: Ask, key: str) -> tuple[list[Unit], list[Eve
 def why_no_lives() -> Reason:
     """Of a group of machines."""
     return REASONS["repairable"]
-
-
-@dataclass(frozen=True)
-class Bar:
-    """One row of a Pareto; shares 0 to 1."""
-
-    key: str
-    name_en: str
-    name_zh: str
-    weight: float
-    share: float
-    running: float
-    devices: int | None = None
-
-
-def ranking(conn: Conn, user: User | None, ask: Ask, of: Of, weight: Weight = "failures") -> list[Bar]:
-    """What weighs most. Fault codes weigh by how often they were raised, without chatter."""
-    record = stored.narrowed(stored.record(conn, user, ask), ask)
-    if of == "fault_code":
-        return _codes(stored.raises(conn, record))
-    units = {unit.id: unit for unit in record.units}
-    weights: dict[str, float] = {}
-    for event in record.inside():
-        if event.is_failure(ask.count) and (weight == "failures" or event.visible):
-            key = _key(event, units[event.device], of)
-            weights[key] = weights.get(key, 0.0) + _weight(event, weight)
-    names = labels(conn, of)
-    return [
-        Bar(
-            row.name,
-            *names.get(row.name, (row.name, row.name, "", ""))[:2],
-            row.weight,
-            row.share,
-            row.running,
-        )
-        for row in pareto.pareto(weights)
-    ]
-
-
-def _key(event: Event, unit: Unit, of: Of) -> str:
-    if of in ("component", "failure_mode"):
-        name = event.component if of == "component" else event.mode
-        return f"{unit.model}/{name}" if name else "-"
-    if of == "cause":
-        return event.cause or "-"
-    return {"model": unit.model, "site": unit.site, "customer": unit.customer, "device": unit.uid}[of]
-
-
-def _weight(event: Event, weight: Weight) -> float:
-    if weight == "failures":
-        return 1.0
-    if weight == "repair_hours":
-        return event.repair_hours or 0.0
-    return (event.stop[1] - event.stop[0]) / timedelta(hours=1) if event.stop else 0.0
-
-
-def _codes(found: list[dict[str, Any]]) -> list[Bar]:
-    by_key = {f"{row['model']}/{row['code']}": row for row in found if row["raises"]}
-    return [
-        Bar(row.name, f"{of['code']} {of['name_en']}", f"{of['code']} {of['name_zh']}", row.weight, row.share,
-            row.running, of["devices"])
-        for row in pareto.pareto({key: row["raises"] for key, row in by_key.items()})
-        if (of := by_key[row.name])
-    ]  # fmt: skip
-
-
-def quality(conn: Conn) -> list[dict[str, Any]]:
-    """How well each rule foresees: signals that became orders, and orders an engineer confirmed."""
-    return rows(
-        conn,
-        """select rule, model, failure_mode, name_en, name_zh, raises, orders, confirmed from reports.detection_quality
-           where orders > 0 order by orders desc limit 30""",
-    )
 
 
 def choices(conn: Conn, user: User) -> dict[str, list[dict[str, Any]]]:

@@ -12,7 +12,9 @@ from api.accounts import User
 from api.deps import Tx
 from api.permissions import require
 from api.queries import reliability
-from api.queries.reliability import Group, Of, Weight
+from api.queries import reliability_ranking as ranks
+from api.queries.reliability import Group
+from api.queries.reliability_ranking import Of, Weight
 from api.queries.reliability_record import Ask
 from api.schemas import reliability as shapes
 from kit.errors import Invalid
@@ -127,4 +129,4 @@ def ranking(
     conn: Tx, user: Reader, ask: Asked, of: Of = "failure_mode", weight: Weight = "failures"
 ) -> dict[str, Any]:
     """What fails most, or costs most hours; of fault codes: what is raised most, without chatter."""
-    return {"of": of, "weight": weight, "items": reliability.ranking(conn, user, ask, of, weight)}
+    return {"of": of, "weight": weight, "items": ranks.ranking(conn, user, ask, of, weight)}

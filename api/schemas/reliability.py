@@ -60,10 +60,21 @@ class Figures(Row):
     order_ids: list[int] = Field(description="the failures counted")
 
 
+class Shape(Row):
+    """The Weibull of a group's lives, in short; `/life` tells all of it."""
+
+    shape: float
+    shape_bounds: Bounds
+    scale: float
+    scale_bounds: Bounds
+
+
 class Named(Row):
     """A group with its names."""
 
     figures: Figures
+    weibull: Shape | None = Field(description="of components, modes and codes")
+    reason: Reason | None = Field(description="why these have none")
     name_en: str
     name_zh: str
     model_en: str

@@ -16,6 +16,7 @@ MODULES = {
     "run": ("demo", "up", "run", "migrate", "doctor", "version", "forget", "config"),
     "devices": ("device", "device-type", "dead-letters", "storage"),
     "operate": ("explain", "backtest", "invariants", "user", "dashboards", "replay"),
+    "reliability": ("reliability",),
 }
 """Which module registers which commands: only the one that is asked for is imported, so that a command starts at
 once and a process of the family does not carry the others' libraries."""

@@ -19,7 +19,9 @@ from api.console.text import Words, words
 from api.deps import State, Tx, state
 from api.permissions import may, require
 from api.queries import reliability
-from api.queries.reliability import Table, Weight
+from api.queries import reliability_ranking as ranks
+from api.queries.reliability import Table
+from api.queries.reliability_ranking import Weight
 
 router = APIRouter(include_in_schema=False, prefix="/reliability")
 Reader = Annotated[User, Depends(require("reliability"))]
@@ -35,16 +37,16 @@ def overview(request: Request, conn: Tx, user: Reader, own: Own) -> HTMLResponse
     ask, t = form.asked(request.query_params, zone), words(language_of(request, user))
     found = reliability.table(conn, user, ask)
     of, weight = _ranking(request)
-    bars = reliability.ranking(conn, user, ask, of, weight)
+    bars = ranks.ranking(conn, user, ask, of, weight)
     recurring = reliability.growth(conn, user, ask)
     office = user.role not in ("customer", "provider")
     return page(
         request, "reliability.html", user, present(conn)[0],
-        ask=ask, found=found, choices=reliability.choices(conn, user), kinds=reliability.KINDS, where=zone,
+        ask=ask, found=found, choices=reliability.choices(conn, user), kinds=reliability.KINDS, items=ITEMS, where=zone,
         shown=form.shown(ask, zone), link=form.linker(ask, zone), intervals=_intervals(t, found),
         overall=_overall(found), bars=bars[:MOST], more=len(bars) - MOST, of=of, weight=weight, rankings=RANKINGS,
         weights=get_args(Weight), recurring=recurring, growth_plot=lifeplots.growth(t, recurring),
-        mcf_plot=lifeplots.recurrence(t, recurring), quality=reliability.quality(conn) if office else [],
+        mcf_plot=lifeplots.recurrence(t, recurring), quality=ranks.quality(conn) if office else [],
     )  # fmt: skip
 
 
