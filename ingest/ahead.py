@@ -101,7 +101,7 @@ class Ahead:
         return Batch(pieces) if pieces else None
 
     def _anything(self) -> bool:
-        return bool(self._ready) or not self._decoding and bool(self.buffer.waiting or self._closing)
+        return bool(self._ready) or (not self._decoding and bool(self.buffer.waiting or self._closing))
 
     def _linger_a_moment(self) -> None:
         """So that messages on their way share a transaction; who has waited already waits no more."""

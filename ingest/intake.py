@@ -5,9 +5,10 @@ but new shapes.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from itertools import takewhile
 from typing import NamedTuple
 
 import numpy as np
@@ -137,15 +138,28 @@ class Intake:
         """Decode all; whatever is wrong with one message stays with it. What was foreseen of the first arrivals is
         used if it still holds."""
         first = 0
-        for known in foreseen:
-            if known.epoch != self._catalogue.epoch:
-                break
-            first += len(known.arrivals)
-            self._pieces(known)
+        for piece in self._holding(foreseen):
+            first += len(piece.arrivals)
+            self._piece(piece)
         if first < len(arrivals):
-            self._pieces(foresee(self._catalogue, arrivals[first:]))
+            self._piece(foresee(self._catalogue, arrivals[first:]))
 
-    def _pieces(self, foreseen: Foreseen) -> None:
+    def unrouted(self, arrivals: Sequence[Arrival], foreseen: Sequence[Foreseen]) -> list[Arrival]:
+        """Those arrivals of which the catalogue may not know yet where they go."""
+        holding = list(self._holding(foreseen))
+        open_ = [
+            arrival
+            for piece in holding
+            for arrival, route in zip(piece.new.arrivals, piece.new.routes, strict=True)
+            if route is None
+        ]
+        return open_ + list(arrivals[sum(len(piece.arrivals) for piece in holding) :])
+
+    def _holding(self, foreseen: Sequence[Foreseen]) -> Iterator[Foreseen]:
+        """The first pieces, as long as nothing has changed since they were foreseen."""
+        return takewhile(lambda piece: piece.epoch == self._catalogue.epoch, foreseen)
+
+    def _piece(self, foreseen: Foreseen) -> None:
         again: list[Arrival] = []
         self._keep(foreseen)
         for arrival, route, received in zip(*foreseen.new, strict=True):

@@ -42,7 +42,8 @@ def calm_collector() -> None:
 
 
 class Store(Protocol):
-    """What the pipeline needs of `ingest.store.Store`; one per pipeline, used by its writer thread, but for `foresee`."""
+    """What the pipeline needs of `ingest.store.Store`: one per pipeline, used by its writer; its decoder calls
+    `foresee`."""
 
     meanwhile: Callable[[], None]
 

@@ -47,11 +47,11 @@ class Block:
             self.layout, self.device[at], self.ts[at], self.seq[at], self.received[at], self.values[at]
         )
 
-    def keys(self) -> list[bytes]:
-        """The identity of each row as 24 bytes."""
+    def keys(self) -> npt.NDArray[np.bytes_]:
+        """The identity of each row as 24 bytes, in ascending order as the rows are: none of its numbers is negative."""
         found = np.empty(len(self), _KEY)
         found["device"], found["ts"], found["seq"] = self.device, self.ts, self.seq
-        return list(found.view("V24").tolist()) if len(self) else []
+        return found.view("S24")
 
 
 @dataclass(frozen=True)
@@ -81,8 +81,24 @@ def settle(group: Group) -> tuple[Block, list[Outlier]]:
         values, columns = values[sound], [column[sound] for column in columns]
     placed = _place(layout, values)
     device, ts, seq, received = columns
-    block = Block(layout, device, ts, seq := _numbered(seq, placed, layout.seed), received, placed)
-    return block.take(np.lexsort((seq, ts, device))), outliers
+    seq = _numbered(seq, placed, layout.seed)
+    return Block(layout, device, ts, seq, received, placed).take(_order(device, ts, seq)), outliers
+
+
+def _order(device: Ints, ts: Ints, seq: Ints) -> npt.NDArray[np.intp]:
+    """Where the rows are in the order of (device, ts, seq)."""
+    if not len(ts):
+        return np.zeros(0, np.intp)
+    # Sorting one number is several times faster than sorting three, if device and time fit into it and never tie.
+    first, since = ts - ts.min(), device - device.min()
+    bits = int(first.max()).bit_length()
+    if bits + int(since.max()).bit_length() < 63:
+        both = since << bits | first
+        order = np.argsort(both)
+        both = both[order]
+        if (both[1:] > both[:-1]).all():
+            return order
+    return np.lexsort((seq, ts, device))
 
 
 def _outlier(layout: Layout, row: list[int], values: Floats, possible: npt.NDArray[np.bool_]) -> Outlier:
@@ -106,6 +122,8 @@ def _outlier(layout: Layout, row: list[int], values: Floats, possible: npt.NDArr
 
 
 def _place(layout: Layout, values: Floats) -> Floats:
+    if layout.names == layout.metrics:
+        return values
     placed = np.full((len(values), len(layout.metrics)), np.nan)
     placed[:, layout.place] = values
     return placed

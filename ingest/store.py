@@ -19,7 +19,7 @@ from ingest.foresight import Foreseen, foresee
 from ingest.formats import topics
 from ingest.intake import Bounds, Group, Intake, Quarantined
 from ingest.message import Arrival, Bad
-from ingest.recent import Recent
+from ingest.recent import Keys, Recent
 from ingest.rows import Block, Outlier, readings, settle
 from ingest.sparkplug.translate import Translator
 from ingest.topics import Format
@@ -55,7 +55,7 @@ class Written:
     refused: dict[str, int]
     first_ts: datetime | None
     last_ts: datetime | None
-    keys: list[bytes] = field(repr=False)
+    keys: list[Keys] = field(repr=False)
     commands: list[tuple[str, bytes]] = field(default_factory=list)
 
 
@@ -197,7 +197,9 @@ class Store:
             for arrival in (each for each in arrivals if id(each) in poison):
                 intake.refuse(arrival, "database_refused", "PostgreSQL refused the rows of this message.")
             sound = [arrival for arrival in arrivals if id(arrival) not in poison]
-        self._catalogue.resolve(conn, sound)
+        if poison:
+            foreseen = ()
+        self._catalogue.resolve(conn, intake.unrouted(sound, foreseen))
         intake.take(sound, foreseen)
         commands = self._translate(conn, intake) if intake.foreign else []
         written = self._store(conn, batch_id, intake, messages=len(arrivals), remember=True)
@@ -215,7 +217,7 @@ class Store:
     def _store(self, conn: Conn, batch_id: int, intake: Intake, *, messages: int, remember: bool) -> Written:
         blocks = self._settle(conn, intake)
         seen = sum(len(block) for block in blocks)
-        keys: list[bytes] = []
+        keys: list[Keys] = []
         if remember:
             blocks, keys = self._recent.unseen(blocks)
         new, counters = self._insert(conn, blocks, batch_id)
