@@ -137,7 +137,7 @@ class Definition:
                 )
 
     def axis(self, name: str) -> tuple[str, ...]:
-        """The labels along an axis of state: metric, mode, code, regime, recent or side."""
+        """The labels along an axis of state: metric, mode, code, regime, recent, side; a number: so many places."""
         match name:
             case "metric":
                 return tuple(metric.name for metric in self.metrics)
@@ -151,7 +151,11 @@ class Definition:
                 return ("0", "1", "2")
             case "side":
                 return ("up", "down")
-        raise Invalid(f"There is no axis {name!r}; axes are metric, mode, code, regime, recent and side.")
+        if name.isdigit():
+            return tuple(str(at) for at in range(int(name)))
+        raise Invalid(
+            f"There is no axis {name!r}; axes are metric, mode, code, regime, recent, side and a number."
+        )
 
     @cached_property
     def weight(self) -> Floats:

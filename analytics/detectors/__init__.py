@@ -15,8 +15,8 @@ def discover() -> tuple[type[Detector], ...]:
     found: dict[str, type[Detector]] = {}
     for module in pkgutil.iter_modules(__path__):
         for item in vars(importlib.import_module(f"{__name__}.{module.name}")).values():
-            if not (isinstance(item, type) and issubclass(item, Detector)) or item is Detector:
-                continue
+            if not (isinstance(item, type) and issubclass(item, Detector) and hasattr(item, "rule")):
+                continue  # no detector, or what some have in common
             if found.setdefault(item.rule, item) is not item:
                 raise TypeError(f"Two detectors are called {item.rule!r}: {found[item.rule]} and {item}.")
     return tuple(found[rule] for rule in sorted(found))

@@ -17,9 +17,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from analytics.definitions import Definition, Floats, Ints, product, related
-from analytics.detectors import alarm, alarm_settings
-from analytics.detectors.protocol import Detector, Driver, Outcome
+from analytics.definitions import Definition, Floats, product, related
+from analytics.detectors import alarm, alarm_settings, blame
+from analytics.detectors.protocol import Detector, Outcome
 from analytics.fields import Field
 from analytics.frame import Frame
 from analytics.setting import setting
@@ -120,7 +120,7 @@ class Joint(Detector):
         self._rules = alarm.Hysteresis(
             t.suspect, t.clear, t.hold_hours, t.clear_hours, t.refractory, t.refractory_hours
         )
-        self._symptom, self._sign = definition.weight > 0, definition.sign
+        self._symptom = definition.weight > 0
         self._table = self._symptom.astype(float)
         self._of: Mapping[str, Any] | None = None
         self._components: Components | None = None
@@ -154,11 +154,8 @@ class Joint(Detector):
         if not len(at):
             return Outcome()
         rare, level, parts = state.rare(at), level[at], np.maximum(parts[at], 0.0)
-        fits = self._symptom & ((self._sign == 0) | (self._sign * level[:, None, :] > 0))
-        share = (parts[:, None, :] * fits).sum(axis=2) / np.maximum(parts.sum(axis=1, keepdims=True), 1e-12)
-        best = share.argmax(axis=1)[:, None] == np.arange(share.shape[1])
-        explained = np.minimum(share / self.tuning.share, 1.0)
-        scores = score[at][:, None] * np.where(best | (rare["open"] > 0), explained, 0.0)
+        explained = blame.explained(self.definition, level, parts, rare["open"] > 0, self.tuning.share)
+        scores = score[at][:, None] * explained
         live = related(frame.judged[at], self._table.T)
         hours = np.where(live, (frame.hours[at][:, None, :] * self._symptom).max(axis=2), 0.0)
         verdict = alarm.judge(rare, frame.ts[at], live, hours, scores, self._rules)
@@ -171,7 +168,7 @@ class Joint(Detector):
         for n, k in zip(*np.nonzero(verdict.raising), strict=True):
             alarm.open_mode(rare, int(n), int(k))
             since = int(rare["onset"][n, k]) or int(frame.ts[at[n]])
-            drivers = self._drivers(frame, int(at[n]), level[n], parts[n])
+            drivers = blame.drivers(self.definition, frame, int(at[n]), level[n], parts[n])
             findings.append(
                 self.finding(frame, int(at[n]), int(k), "raise", since, verdict.score[n, k], drivers)
             )
@@ -191,24 +188,3 @@ class Joint(Detector):
         fits = known is not None and known["metrics"] == list(self.definition.axis("metric"))
         if known is not None and fits and known["weight"] >= self.tuning.least:
             self._components = Components.of(np.array(known["covariance"]), self.tuning)
-
-    def _drivers(self, frame: Frame, at: int, level: Floats, parts: Floats) -> tuple[Driver, ...]:
-        """The metrics that make up nine tenths of the score; the limit is where each alone would make it one."""
-        drivers, told = [], 0.0
-        order: Ints = np.argsort(-parts, kind="stable")
-        for m in order.tolist():
-            if parts[m] <= 0 or told >= 0.9 * parts.sum():
-                break
-            told += float(parts[m])
-            metric, expected = self.definition.metrics[m], float(frame.expected[at, m])
-            reach = (
-                abs(float(level[m])) / np.sqrt(max(float(parts.sum()), 1e-12)) * float(frame.spread[at, m])
-            )
-            limit = expected + float(np.copysign(reach, level[m]))
-            value = float(frame.values[at, m]) if frame.good[at, m] else None
-            drivers.append(
-                Driver(
-                    metric.name, value, expected, limit, metric.unit, float(level[m]), int(frame.regime[at])
-                )
-            )
-        return tuple(drivers)

@@ -35,7 +35,8 @@ def engine(detector: type[Detector], definition: Definition = PUMP) -> Engine:
 @cache
 def learned() -> Mapping[str, Any]:
     """What detectors learn of a healthy fleet."""
-    its = Engine(PUMP, Rules.of({rule.rule: {} for rule in discover()}))
+    learning = {rule.rule for rule in discover() if rule.learn_fleet is not Detector.learn_fleet}
+    its = Engine(PUMP, Rules.of({rule.rule: {"off": rule.rule not in learning} for rule in discover()}))
     block = machines.rows(range(10, 40), machines.times(20, 120))
     day = block.ts // DAY
     for one in np.unique(day):
