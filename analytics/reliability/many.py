@@ -54,8 +54,8 @@ def fit_groups(
     fitting = np.flatnonzero(reasons == "")
     shape = np.ones(groups)
     if fitting.size:
-        shape, decreasing = lives.solve(reasons == "")
-        reasons[decreasing] = "decreasing"
+        shape, decreasing, steep = lives.solve(reasons == "")
+        reasons[decreasing], reasons[steep] = "decreasing", "same_time"
     return lives.results(shape, reasons, level)
 
 
@@ -117,11 +117,13 @@ class _Lives:
                 into -= np.bincount(self.late_group, each, groups)
         return found[0], found[1], found[2]
 
-    def solve(self, wanted: Bools) -> tuple[Floats, Bools]:
-        """[g] the shapes, and where none above 0 fits. Newton in ln shape, kept inside a bracket that shrinks."""
+    def solve(self, wanted: Bools) -> tuple[Floats, Bools, Bools]:
+        """[g] the shapes; where only smaller ones would fit than are looked at, and where only larger ones. Newton in
+        ln shape, kept inside a bracket that shrinks."""
         low, high = np.full(self.unit.size, SMALLEST), np.full(self.unit.size, LARGEST)
         decreasing = wanted & (self._score(low)[0] >= 0)
-        open_ = wanted & ~decreasing
+        steep = wanted & (self._score(high)[0] < 0)
+        open_ = wanted & ~decreasing & ~steep
         shape = np.ones(self.unit.size)
         for _ in range(STEPS):
             score, slope = self._score(shape)
@@ -136,7 +138,7 @@ class _Lives:
             open_ &= moved > 1e-13
             if not open_.any():
                 break
-        return shape, decreasing
+        return shape, decreasing, steep
 
     def _score(self, shape: Floats) -> tuple[Floats, Floats]:
         """[g] the profile likelihood's slope, of opposite sign, and its derivative (above 0)."""

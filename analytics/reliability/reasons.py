@@ -29,8 +29,8 @@ _ALL = (
     ),
     Reason(
         "same_time",
-        "All failures have the same age: a shape needs two different ages at least.",
-        "所有故障寿命相同：估计形状参数至少需要两个不同的寿命。",
+        "All failures have nearly the same age: a shape needs two different ages at least.",
+        "所有故障寿命几乎相同：估计形状参数至少需要两个不同的寿命。",
     ),
     Reason(
         "decreasing",

@@ -96,8 +96,10 @@ def fit(
     if score(SMALLEST) >= 0:
         raise Invalid(REASONS["decreasing"].text_en, reason="decreasing")
     high = 2.0
-    while score(high) < 0 and high < LARGEST:
-        high *= 2
+    while score(high) < 0:
+        if high >= LARGEST:
+            raise Invalid(REASONS["same_time"].text_en, reason="same_time")
+        high = min(2 * high, LARGEST)
     shape = float(optimize.brentq(score, SMALLEST, high, xtol=1e-13, rtol=8.9e-16))
     failures = int(events.sum())
     total = float(((hours / unit) ** shape - (begins / unit) ** shape).sum())
