@@ -13,6 +13,7 @@ from ingest.intake import MAX_ITEM, Event, Letter, Quarantined, micros_of
 from ingest.message import clean
 from ingest.rows import Block
 from ingest.steady import Counters, Days, Ints
+from ingest.written import Written
 from kit.database import Conn
 
 HOUR = 3_600_000_000  # µs
@@ -189,3 +190,22 @@ def _unknown_devices(conn: Conn, door: str, letters: Sequence[Letter]) -> None:
                 "topic": clean(last[uid].topic, 1000),
             },
         )
+
+
+def account(conn: Conn, door: str, written: Written) -> None:
+    """The batch row, which analytics follows, and the totals. The last statement of a write: the totals are what
+    writers of one door contend for."""
+    counts = {"messages": written.messages, "rows": written.rows, "readings": written.readings,
+              "faults": written.faults, "states": written.states, "duplicates": written.duplicates}  # fmt: skip
+    counts |= {f"refused:{name}": n for name, n in written.refused.items()}
+    added = sorted((name, n) for name, n in counts.items() if n)
+    conn.execute(
+        """with batch as (
+               insert into ingest.batch (id, door, messages, rows, readings, duplicates, first_ts, last_ts)
+               overriding system value values (%s, %s, %s, %s, %s, %s, %s, %s))
+           insert into ingest.total as t (door, name, value)
+           select %s, u.name, u.n from unnest(%s::text[], %s::bigint[]) as u(name, n)
+           on conflict (door, name) do update set value = t.value + excluded.value""",
+        (written.batch_id, door, written.messages, written.rows, written.readings, written.duplicates,
+         written.first_ts, written.last_ts, door, [name for name, _ in added], [n for _, n in added]),
+    )  # fmt: skip

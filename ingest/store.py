@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from dataclasses import replace
 
 import numpy as np
-import numpy.typing as npt
 import psycopg
 from psycopg import errors, pq
 
-from ingest import copying, facts, run_hours, storage
+from ingest import copying, facts, new_hours, run_hours, storage
 from ingest.catalogue import Catalogue
 from ingest.foresight import Foreseen, foresee
 from ingest.formats import topics
@@ -24,62 +22,15 @@ from ingest.rows import Block, Outlier, readings, settle
 from ingest.sparkplug.translate import Translator
 from ingest.topics import Format
 from ingest.uniform import NO_SEQ, Part
+from ingest.written import Columns, Written, span
 from kit import logs
 from kit.database import Conn
 from kit.errors import Invalid, MeantimeError
 from kit.settings import Ingest
 
+__all__ = ["Columns", "Store", "Written"]
+
 log = logs.get(__name__)
-
-
-@dataclass(frozen=True)
-class Written:
-    """What one write did; it counts once the caller has committed.
-
-    Attributes:
-        messages: arrivals taken in, whatever became of them.
-        rows, readings: telemetry rows that were new, and the values in them.
-        duplicates: rows and events that were stored before.
-        refused: how often each reason of `ingest.reasons` was given.
-        keys: identities of all telemetry rows seen, for `committed`.
-        commands: (topic, payload) that the door shall publish, such as the request for a rebirth.
-    """
-
-    batch_id: int
-    messages: int
-    rows: int
-    readings: int
-    faults: int
-    states: int
-    duplicates: int
-    refused: dict[str, int]
-    first_ts: datetime | None
-    last_ts: datetime | None
-    keys: list[Keys] = field(repr=False)
-    commands: list[tuple[str, bytes]] = field(default_factory=list)
-
-
-@dataclass(frozen=True)
-class Columns:
-    """Rows of one model and one list of metrics, already typed, for `Store.write_rows`.
-
-    Attributes:
-        model: code of the model of all the devices.
-        metrics: names, [k].
-        device: ids, [n].
-        ts: µs since the Unix epoch, [n].
-        values: [n, k].
-        seq: [n], or None: checksums are made.
-        received: µs, [n], or None: as `ts`.
-    """
-
-    model: str
-    metrics: tuple[str, ...]
-    device: npt.NDArray[np.int64]
-    ts: npt.NDArray[np.int64]
-    values: npt.NDArray[np.float64]
-    seq: npt.NDArray[np.int64] | None = None
-    received: npt.NDArray[np.int64] | None = None
 
 
 class Store:
@@ -221,7 +172,7 @@ class Store:
         if remember:
             blocks, keys = self._recent.unseen(blocks)
         new, counters = self._insert(conn, blocks, batch_id)
-        counted = _counted(conn, new, counters) if counters is not None else None
+        counted = new_hours.counted(conn, new, counters)
         quarantined = [*intake.quarantined, *(counted.odd if counted else ())]
         eventful = intake.faults or intake.states or quarantined or intake.letters
         # Usually nothing else happens: then all that follows goes out at once and nobody waits in between.
@@ -239,9 +190,9 @@ class Store:
             written = Written(
                 batch_id, messages, rows, readings(new), faults, states,
                 seen - rows + len(intake.faults) - faults + len(intake.states) - states,
-                dict(refused), *_range(new), keys,
+                dict(refused), *span(new), keys,
             )  # fmt: skip
-            self._account(conn, written)
+            facts.account(conn, self._door, written)
             conn.execute("release savepoint meantime_write")
         return written
 
@@ -280,7 +231,7 @@ class Store:
         if not blocks:
             return [], None
         with conn.pipeline():
-            counters = _ask(conn, blocks)
+            counters = new_hours.ask(conn, blocks)
             conn.execute("savepoint meantime_copy")
         data = copying.packed(blocks, batch_id)
         self.meanwhile()
@@ -296,49 +247,6 @@ class Store:
             new = copying.insert(conn, blocks, data)
         self._chunks |= wanted
         return new, counters
-
-    def _account(self, conn: Conn, written: Written) -> None:
-        """The batch row, which analytics follows, and the totals. The last statement of a write: the totals are what
-        writers of one door contend for."""
-        counts = {"messages": written.messages, "rows": written.rows, "readings": written.readings,
-                  "faults": written.faults, "states": written.states, "duplicates": written.duplicates}  # fmt: skip
-        counts |= {f"refused:{name}": n for name, n in written.refused.items()}
-        added = sorted((name, n) for name, n in counts.items() if n)
-        conn.execute(
-            """with batch as (
-                   insert into ingest.batch (id, door, messages, rows, readings, duplicates, first_ts, last_ts)
-                   overriding system value values (%s, %s, %s, %s, %s, %s, %s, %s))
-               insert into ingest.total as t (door, name, value)
-               select %s, u.name, u.n from unnest(%s::text[], %s::bigint[]) as u(name, n)
-               on conflict (door, name) do update set value = t.value + excluded.value""",
-            (written.batch_id, self._door, written.messages, written.rows, written.readings, written.duplicates,
-             written.first_ts, written.last_ts, self._door, [name for name, _ in added], [n for _, n in added]),
-        )  # fmt: skip
-
-
-def _ask(conn: Conn, blocks: Sequence[Block]) -> run_hours.Asked | None:
-    """Ask for the run-hours of the devices whose counters are among the rows; None when there are none."""
-    found = [block.device for block in blocks if block.layout.hours is not None]
-    return run_hours.ask(conn, np.unique(np.concatenate(found))) if found else None
-
-
-def _counted(conn: Conn, new: Sequence[Block], asked: run_hours.Asked) -> run_hours.Counted | None:
-    """The run-hours that new rows tell of, counted."""
-    found = []
-    rolls_at: dict[int, float | None] = {}
-    for block in new:
-        if (column := block.layout.hours) is None:
-            continue
-        raw = block.values[:, column]
-        told = ~np.isnan(raw)
-        device = block.device[told]
-        found.append((device, block.ts[told], raw[told]))
-        if block.layout.rolls_at is not None:
-            rolls_at |= dict.fromkeys(device.tolist(), block.layout.rolls_at)
-    if not found:
-        return None
-    device, ts, raw = (np.concatenate(columns) for columns in zip(*found, strict=True))
-    return run_hours.count(conn, asked, device, ts, raw, rolls_at) if len(device) else None
 
 
 def _nothing() -> None:
@@ -358,15 +266,3 @@ def in_transaction(conn: Conn) -> None:
             "Store.write needs a transaction around it: `with conn.transaction(): store.write(…)`."
         )
     conn.execute("select")  # begins one
-
-
-def _range(blocks: Sequence[Block]) -> tuple[datetime | None, datetime | None]:
-    if not blocks:
-        return None, None
-    first = min(int(block.ts.min()) for block in blocks)
-    last = max(int(block.ts.max()) for block in blocks)
-    return _at(first), _at(last)
-
-
-def _at(us: int) -> datetime:
-    return datetime.fromtimestamp(us // 1_000_000, UTC).replace(microsecond=us % 1_000_000)
