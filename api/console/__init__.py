@@ -7,9 +7,9 @@ from fastapi.staticfiles import StaticFiles
 
 from api.console import pages
 from api.console.render import FOLDER
-from api.console.views import acts, devices, dispatch, ingest, my, orders, reliability
+from api.console.views import acts, analytics, devices, dispatch, ingest, my, orders, reliability, whatif
 
-_PAGES = (pages, acts, orders, my, devices, dispatch, ingest, reliability)
+_PAGES = (pages, acts, analytics, whatif, orders, my, devices, dispatch, ingest, reliability)
 
 
 def install(app: FastAPI) -> None:

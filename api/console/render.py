@@ -31,6 +31,7 @@ SECTIONS = (
     ("dispatch", "/dispatch", "dispatch"),
     ("devices", "/devices", "devices.read"),
     ("reliability", "/reliability", "reliability"),
+    ("analytics", "/analytics", "analytics.read"),
     ("ingest", "/ingest", "ingest.read"),
 )
 
@@ -45,6 +46,7 @@ def environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    made.filters["as_time"] = datetime.fromisoformat
     made.globals |= {
         "needs_reason": allowed.needs_reason,
         "number": shown.number,

@@ -1,4 +1,4 @@
-"""The words of the interface: one TOML file a language, the same keys in each (a test compares them)."""
+"""The words of the interface: TOML files of each language (`*en.toml`), the same keys in each (a test compares)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ _FOLDER = Path(__file__).parent / "catalogue"
 @cache
 def catalogue(language: str) -> Mapping[str, str]:
     """`{"orders.title": "Work orders", …}`"""
-    return dict(_flat(tomllib.loads((_FOLDER / f"{language}.toml").read_text(encoding="utf-8"))))
+    files = sorted(_FOLDER.glob(f"*{language}.toml"))
+    return dict(item for file in files for item in _flat(tomllib.loads(file.read_text(encoding="utf-8"))))
 
 
 def _flat(table: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:

@@ -18,7 +18,8 @@ from tests.api.conftest import Installation
 T0 = datetime(2026, 3, 1, tzinfo=UTC)
 TEMPLATES = sorted((FOLDER / "templates").glob("*.html"))
 PAGES = ("/orders", "/orders/{at_work}", "/orders/{settled}", "/devices", "/devices/pump-001", "/dispatch",
-         "/ingest", "/reliability", "/orders/new")  # fmt: skip
+         "/ingest", "/reliability", "/orders/new", "/analytics/alarms", "/analytics/rules", "/analytics/backtests",
+         "/analytics/backtests/new", "/analytics/models", "/analytics/costs")  # fmt: skip
 
 
 def test_both_catalogues_have_the_same_keys_and_places_for_values() -> None:

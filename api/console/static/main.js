@@ -4,6 +4,7 @@ import { keepTime } from "./clock.js";
 import { enhanceForms } from "./forms.js";
 import { signaturePads } from "./signature.js";
 import { fillPositions } from "./position.js";
+import { poll } from "./poll.js";
 
 export function start(root) {
   enhanceForms(root);
@@ -14,3 +15,4 @@ export function start(root) {
 start(document);
 keepTime(document.querySelector("[data-clock]"));
 follow(document.querySelector("[data-live]"), start);
+poll(document, start);
