@@ -70,6 +70,23 @@ from reports.detection_quality where model in ($model) order by raises desc""",
             "Precision and recall of each rule, by the engineers' cause codes. 按工程师原因代码计算的准确率与召回率。",
         ),
         Panel(
+            "timeseries", "Alarms per day", "每日报警",
+            """select $__timeGroup(raised_at, '1d') as "time", rule as metric, count(*) as value
+from reports.alarm_honesty where model in ($model) and verdict <> 'information' and $__timeFilter(raised_at)
+group by 1, 2 order by 1""",
+            "Alarms raised, by rule; information (severity 4) left out. 按规则统计的报警次数，不含提示级。",
+            stacked=True,
+        ),
+        Panel(
+            "table", "Bad actors", "最频繁的报警源",
+            """select uid, rule, failure_mode, count(*) as alarms,
+  round(100.0 * count(*) / sum(count(*)) over (), 1) as share_percent,
+  count(*) filter (where verdict = 'false') as needless
+from reports.alarm_honesty where model in ($model) and verdict <> 'information' and $__timeFilter(raised_at)
+group by 1, 2, 3 order by 4 desc, 1, 2 limit 10""",
+            "The devices and rules with the most alarms (ISA-18.2). 报警最多的设备与规则（ISA-18.2）。",
+        ),
+        Panel(
             "table", "Failures and their orders", "故障及其工单",
             """select number, kind, uid, site, mode_en || ' ' || mode_zh as failure_mode, cause_code, remedy_code,
   fault_at, repaired_at

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,8 +12,9 @@ import typer
 from pwdlib import PasswordHash
 
 from analytics import backtest as backtests
+from analytics import costs as stored_costs
 from analytics import explain as explanations
-from analytics.prediction.decision import Costs
+from analytics.whatif import result as results
 from fsm_core import invariants as checks
 from fsm_core.actors import ROLES
 from kit.database import rows
@@ -64,18 +66,34 @@ def backtest(
     rules: Annotated[
         Path | None, typer.Option(help="TOML with changed tuning; default: the shipped one.")
     ] = None,
-    failure: Annotated[float, typer.Option(help="Cost of a failure nobody foresaw.")] = Costs.failure,
-    visit: Annotated[float, typer.Option(help="Cost of a visit in time.")] = Costs.visit,
-    needless: Annotated[float, typer.Option(help="Cost of a needless visit.")] = Costs.needless,
+    failure: Annotated[float | None, typer.Option(help="Cost of a failure nobody foresaw.")] = None,
+    visit: Annotated[float | None, typer.Option(help="Cost of a visit in time.")] = None,
+    needless: Annotated[float | None, typer.Option(help="Cost of a needless visit.")] = None,
 ) -> None:
-    """Rerun a stored period: which orders would appear or vanish under other rules, against the recorded repairs."""
-    costs = Costs(failure=failure, visit=visit, needless=needless)
+    """Rerun a stored period: which orders would appear, vanish or stay under other rules, against the recorded repairs.
+    Costs that are not given are those stored for each device type."""
+    given = {name: value for name, value in (("failure", failure), ("visit", visit), ("needless", needless))
+             if value is not None}  # fmt: skip
     with target.transaction("meantime_reports") as conn:
+        costs = {model: replace(stored, **given) for model, stored in stored_costs.for_all(conn).items()}
         report = backtests.run(conn, _moment(start), _moment(end), _toml(rules), costs=costs)
-    output.show({"rows": report.rows, "live": len(report.live), "changed": len(report.changed),
-                 "appear": report.appear, "vanish": report.vanish, "kept": len(report.kept),
-                 "live_outcome": report.live_outcome, "changed_outcome": report.changed_outcome,
-                 "cost_difference": report.cost_difference})  # fmt: skip
+        found = results.of(conn, report)
+    orders = found.pop("orders")
+    output.show(found | {"raises_live": len(report.live), "raises_changed": len(report.changed)})
+    output.table([_order(order) for order in orders])
+
+
+def _order(order: dict[str, Any]) -> dict[str, Any]:
+    """One line of the table of orders."""
+    side = order["live"] or order["changed"]
+    drivers, codes = side["evidence"].get("drivers") or [], side["evidence"].get("codes") or []
+    return {
+        "status": order["status"], "device": order["device_uid"], "failure_mode": order["failure_mode"],
+        "live": order["live"] and order["live"]["ts"], "changed": order["changed"] and order["changed"]["ts"],
+        "rule": side["rule"], "verdict": side["verdict"],
+        "evidence": drivers[0]["metric"] if drivers else ", ".join(str(code) for code in codes),
+        "order": order["order"] and order["order"]["number"],
+    }  # fmt: skip
 
 
 def _moment(text: str) -> datetime:
