@@ -24,7 +24,7 @@ from ingest.log import front
 from ingest.log.choice import chosen
 from ingest.log.offsets import COMMANDS
 from ingest.mqtt.packets import Reason
-from ingest.neighbours import TAKEN_ELSEWHERE, Neighbours
+from ingest.neighbours import REVOKED, TAKEN_ELSEWHERE, Neighbours
 from ingest.pipeline import ROLE, calm_collector
 from ingest.presence import Presence
 from ingest.pulse import Pulse
@@ -202,11 +202,11 @@ class Endpoint:
         # that was taken over is still here, so its will would tell a lie.
         if connection.reason in ("endpoint_stopped", TAKEN_ELSEWHERE):
             return
-        will = None if connection.reason in ("disconnected", "taken_over") else knock.will
+        will = None if connection.reason in ("disconnected", "taken_over", REVOKED) else knock.will
         ended, at, last = (
             self._session(device.uid, connection),
             self.pulse.now(),
-            not others and connection.known,
+            not others and connection.known and connection.reason != REVOKED,
         )
 
         def gone(standing: tuple[bool, bool] | Exception) -> None:

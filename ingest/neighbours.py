@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 log = logs.get(__name__)
 TAKEN_ELSEWHERE = "taken_elsewhere"
+REVOKED = "revoked"
 
 
 class Neighbours:
@@ -74,4 +75,4 @@ class Neighbours:
         knocks = [each.knock for each in asked if each.knock is not None]
         for connection, device in zip(asked, self._server.keeper.who(conn, knocks), strict=True):
             if device is None:
-                self._server.soon(connection.close, Reason.NOT_AUTHORIZED, "revoked")
+                self._server.soon(connection.close, Reason.NOT_AUTHORIZED, REVOKED)

@@ -111,13 +111,22 @@ def rotate(conn: Conn, uid: str, *, keep: timedelta = timedelta(0)) -> Credentia
 
 
 def revoke(conn: Conn, uid: str) -> None:
-    """Shut a device out: its tokens stop at once, its messages are refused on every door.
+    """Shut a device out: its tokens stop at once, its messages are refused on every door; from now on it is offline.
 
     Raises:
         NotFound: no such device.
     """
     device = _locked(conn, uid)
     conn.execute("update ingest.device set status = 'revoked' where id = %s", (device["id"],))
+    # The door that puts it out cannot say so: a revoked device has no say, and its door speaks for it.
+    conn.execute(
+        """with gone as (
+               update ingest.device_status set online = false, online_at = kit.now() where device_id = %s and online
+               returning device_id, online_at)
+           insert into ingest.device_state (device_id, ts, online, reason)
+           select device_id, online_at, false, 'revoked' from gone""",
+        (device["id"],),
+    )
     _stop_tokens(conn, device["id"], timedelta(0))
 
 

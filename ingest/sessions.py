@@ -173,11 +173,12 @@ def retained(conn: Conn, topics: Iterable[str]) -> list[tuple[str, bytes]]:
 
 
 def note_unknown(conn: Conn, uid: str, door: str, at: datetime) -> None:
-    """List a uid that knocked without being known."""
+    """List a uid that knocked without being known; one that is known and showed the wrong password is not listed."""
     values: dict[str, Any] = {"uid": uid, "door": door, "at": at}
     conn.execute(
         """insert into ingest.unknown_device (uid, door, first_seen, last_seen)
-           values (%(uid)s, %(door)s, %(at)s, %(at)s)
+           select %(uid)s, %(door)s, %(at)s, %(at)s
+           where not exists (select from ingest.device where uid = %(uid)s)
            on conflict (uid) do update set last_seen = excluded.last_seen, door = excluded.door,
                messages = ingest.unknown_device.messages + 1""",
         values,

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, LiteralString
 
 import numpy as np
 import numpy.typing as npt
@@ -22,7 +22,6 @@ Level = Literal["plain", "timescale_apache", "timescale_community"]
 CHUNK = timedelta(days=7)
 CHUNK_US = CHUNK // timedelta(microseconds=1)
 COLUMNS = ("batch_id", "ts", "device_id", "seq", "shape_id", "values", "received_at")
-COMPRESS_AFTER = timedelta(days=30)  # later than late data usually comes
 _LOCK = 0x4D54_5041  # partitions are made by one transaction at a time
 _VIEWS = Path(__file__).parent / "sql" / "views"
 
@@ -102,18 +101,20 @@ def _check_level(conn: Conn) -> None:
         columnstore(conn)
 
 
+COLUMNSTORE: tuple[LiteralString, ...] = (
+    """alter table ingest.telemetry set (timescaledb.enable_columnstore, timescaledb.segmentby = 'device_id',
+                                         timescaledb.orderby = 'ts, seq')""",
+    "call add_columnstore_policy('ingest.telemetry', after => interval '30 days', if_not_exists => true)",
+)
+"""Compression of chunks after 30 days, later than late data usually comes. What the Apache edition refuses."""
+
+
 def columnstore(conn: Conn) -> None:
     """Compress old chunks where the edition can; nothing elsewhere."""
     if level(conn) != "timescale_community":
         return
-    conn.execute(
-        """alter table ingest.telemetry set (timescaledb.enable_columnstore, timescaledb.segmentby = 'device_id',
-                                             timescaledb.orderby = 'ts, seq')"""
-    )
-    conn.execute(
-        "call add_columnstore_policy('ingest.telemetry', after => %s, if_not_exists => true)",
-        (COMPRESS_AFTER,),
-    )
+    for statement in COLUMNSTORE:
+        conn.execute(statement)
 
 
 def chunk_of(ts_us: int) -> int:
@@ -197,13 +198,14 @@ def drop_before(conn: Conn, ts: datetime, *, wait: timedelta = timedelta(seconds
 
 
 def chunks(conn: Conn) -> list[dict[str, Any]]:
-    """The chunks, oldest first: name, since, until, bytes (with indexes)."""
+    """The chunks, oldest first: name, since, until, bytes (with indexes and what is compressed), compressed."""
     if level(conn) != "plain":
         return rows(
             conn,
             """select format('%I.%I', chunk_schema, chunk_name) as name, range_start as since, range_end as until,
-                      pg_total_relation_size(format('%I.%I', chunk_schema, chunk_name)::regclass) as bytes
+                      s.total_bytes as bytes, is_compressed as compressed
                from timescaledb_information.chunks
+               join chunks_detailed_size('ingest.telemetry') s using (chunk_schema, chunk_name)
                where hypertable_schema = 'ingest' and hypertable_name = 'telemetry' order by range_start""",
         )
     found = rows(
@@ -213,7 +215,7 @@ def chunks(conn: Conn) -> list[dict[str, Any]]:
            from pg_inherits i join pg_class c on c.oid = i.inhrelid
            where i.inhparent = 'ingest.telemetry'::regclass order by since""",
     )
-    return [chunk | {"until": chunk["since"] + CHUNK} for chunk in found]
+    return [chunk | {"until": chunk["since"] + CHUNK, "compressed": False} for chunk in found]
 
 
 def status(conn: Conn) -> dict[str, Any]:

@@ -12,9 +12,9 @@ from api.accounts import User
 from api.deps import CallDep, Tx
 from api.idempotency import once
 from api.permissions import require
-from api.queries import devices, telemetry
-from api.schemas.common import Done, Page
-from api.schemas.devices import Credentials, Device, DeviceRow, Provision, Series
+from api.queries import devices, remaining_life, telemetry
+from api.schemas.common import Done, Listing, Page
+from api.schemas.devices import Credentials, Device, DeviceRow, Provision, ProvisionCsv, Series
 from ingest import registry
 from kit import clock
 from kit.database import Conn
@@ -49,6 +49,12 @@ def provision(body: Provision, call: CallDep) -> Any:
     return once(call, lambda: registry.provision(call.conn, body.uid, body.model))
 
 
+@router.post("/import", response_model=Listing[Credentials], status_code=201, dependencies=MANAGING)
+def import_csv(body: ProvisionCsv, call: CallDep) -> Any:
+    """Let many devices in, one a line of a CSV with the columns uid and model; all or none. Tokens are shown once."""
+    return once(call, lambda: {"items": registry.provision_csv(call.conn, body.csv)})
+
+
 @router.get("/{uid}", response_model=Device)
 def read(uid: str, conn: Tx, user: Reader) -> dict[str, Any]:
     """One device with what it says, what was found, and what it carries."""
@@ -65,6 +71,7 @@ def device_detail(conn: Conn, user: User, uid: str) -> dict[str, Any]:
         "detections": devices.detections(conn, device_id),
         "installed_parts": devices.installed_parts(conn, device_id),
         "run_hours_days": devices.run_hours_days(conn, device_id),
+        "remaining_life": remaining_life.of_device(conn, device_id),
     }
 
 
@@ -91,9 +98,19 @@ def series(
 
 
 @router.post("/{uid}/rotate", response_model=Credentials, dependencies=MANAGING)
-def rotate(uid: str, call: CallDep) -> Any:
+def rotate(
+    uid: str,
+    call: CallDep,
+    keep_hours: Annotated[float, Query(ge=0, le=8760, description="the old ones go on for so long")] = 0.0,
+) -> Any:
     """A new token, shown this once; the old ones stop."""
-    return once(call, lambda: registry.rotate(call.conn, uid))
+    return once(call, lambda: registry.rotate(call.conn, uid, keep=timedelta(hours=keep_hours)))
+
+
+@router.post("/{uid}/reinstate", response_model=Credentials, dependencies=MANAGING)
+def reinstate(uid: str, call: CallDep) -> Any:
+    """Let a revoked device in again, with a new token, shown this once."""
+    return once(call, lambda: registry.reinstate(call.conn, uid))
 
 
 @router.post("/{uid}/revoke", response_model=Done, dependencies=MANAGING)

@@ -92,6 +92,30 @@ class RunHoursDay(Row):
     hours: float
 
 
+class RemainingLife(Row):
+    """What is left of a component's life, in operating hours; in days at the device's usage of the last two weeks."""
+
+    component: str
+    state: str = Field(description="known, young (nothing said yet), not_learned or too_few (failures)")
+    ts: datetime | None = Field(description="event time at which it was known")
+    low: float | None = Field(description="10 % quantile")
+    median: float | None
+    high: float | None = Field(description="90 % quantile")
+    most: float | None = Field(description="nothing further away is told")
+    or_more: bool | None
+    low_days: float | None
+    median_days: float | None
+    high_days: float | None
+    version_id: int | None
+    data_from: datetime | None = Field(description="the model was learned from what was known in this window")
+    data_to: datetime | None
+    scores: dict[str, Any] | None = Field(
+        description="of its trial on later lives: pinball loss, coverage, …"
+    )
+    verdict: str | None = Field(description="what came of learning it the last time")
+    tried_at: datetime | None
+
+
 class Device(DeviceRow):
     """One device."""
 
@@ -106,6 +130,7 @@ class Device(DeviceRow):
     detections: list[Detection]
     installed_parts: list[InstalledPart]
     run_hours_days: list[RunHoursDay]
+    remaining_life: list[RemainingLife]
 
 
 class Point(Row):
@@ -132,6 +157,12 @@ class Provision(Shape):
 
     uid: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:-]{0,63}$")
     model: str
+
+
+class ProvisionCsv(Shape):
+    """Devices to let in."""
+
+    csv: str = Field(max_length=5_000_000, description="the file's text; its first line names uid and model")
 
 
 class Credentials(Row):

@@ -45,17 +45,18 @@ def replay(
     with target.transaction(ROLE) as conn:
         store = Store(kit_settings.load().ingest, door="replay")
         done = dead_letters.replay(conn, reason or ids or [], store, limit=limit)
-    output.show({"stored": len(done.stored), "refused_again": len(done.refused)})
+    output.show({"stored": len(done.stored), "refused_again": done.refused})
 
 
 def purge(
+    ids: Annotated[list[int] | None, typer.Argument(help="These letters.")] = None,
     older_than_days: Annotated[float | None, typer.Option(help="Received longer ago than this.")] = None,
     reason: str | None = None,
 ) -> None:
     """Delete letters for good."""
-    if older_than_days is None and reason is None:
-        raise Invalid("Say which: --older-than-days, --reason, or both.")
+    if older_than_days is None and reason is None and not ids:
+        raise Invalid("Say which: letters by id, --older-than-days, --reason, or the last two together.")
     with target.transaction(ROLE) as conn:
         before = None if older_than_days is None else clock.now(conn) - timedelta(days=older_than_days)
-        count = dead_letters.purge(conn, before=before, reason=reason)
+        count = dead_letters.purge(conn, before=before, reason=reason, ids=ids or [])
     output.show({"purged": count})

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from ingest import registry, storage
+from kit import settings as kit_settings
 from kit.errors import Invalid
 from meantime import device_types
 from meantime.cli import dead_letters, output, target
@@ -25,6 +26,7 @@ def register(app: typer.Typer) -> None:
     device.command("unknown")(unknown)
     device.command("rotate")(rotate)
     device.command("revoke")(revoke)
+    device.command("reinstate")(reinstate)
     app.add_typer(device, name="device")
     kinds = typer.Typer(help="What models may say, how they fail, what repairs need.", no_args_is_help=True)
     kinds.command("add")(add_type)
@@ -88,6 +90,13 @@ def revoke(uid: str) -> None:
     output.show({"uid": uid, "status": "revoked"})
 
 
+def reinstate(uid: str) -> None:
+    """Let a revoked device in again, with a new token; prints it, once."""
+    with target.transaction(INGEST) as conn:
+        made = registry.reinstate(conn, uid)
+    output.show({"uid": made.uid, "token": made.token})
+
+
 def add_type(path: Path) -> None:
     """Register or renew a device type from its TOML file (docs/device-types.md)."""
     with target.transaction() as conn:
@@ -109,4 +118,15 @@ def list_types() -> None:
 def storage_status() -> None:
     """Level, chunks, sizes, oldest row, and what this server's edition cannot do."""
     with target.transaction(INGEST) as conn:
-        output.show(storage.status(conn))
+        found = storage.status(conn)
+    if output.is_json():
+        output.show(found)
+        return
+    chunks, missing = found.pop("chunks"), found.pop("missing")
+    output.show(found | {"chunks": len(chunks)})
+    language = kit_settings.load().language
+    for lack in missing:
+        print(f"missing: {lack[f'text_{language}']}")
+    if chunks:
+        print()
+        output.table(chunks, ("name", "since", "until", "bytes", "compressed"))

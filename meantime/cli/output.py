@@ -21,6 +21,11 @@ def use_json(wanted: bool) -> None:
     _json = wanted
 
 
+def is_json() -> bool:
+    """Whether programs read what is printed."""
+    return _json
+
+
 def plain(value: Any) -> Any:
     """JSON's types: times as ISO 8601, Decimal as text, dataclasses as objects."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):

@@ -43,7 +43,24 @@ def test_a_provisioned_device_gets_a_token_that_opens_the_door_until_it_is_revok
         assert registry.authenticate(conn, "pump-new", fresh) is not None
         assert admin.post("/api/devices/pump-new/revoke").json() == {"done": True}
         assert registry.authenticate(conn, "pump-new", fresh) is None
+        again = admin.post("/api/devices/pump-new/reinstate").json()["token"]
+        last = admin.post("/api/devices/pump-new/rotate?keep_hours=2").json()["token"]
+        assert registry.authenticate(conn, "pump-new", again) == known
+        assert registry.authenticate(conn, "pump-new", last) == known
     assert admin.post("/api/devices", json={"uid": "pump-new", "model": "pump-p100"}).status_code == 409
+
+
+def test_a_csv_lets_many_devices_in_or_none(installation: Installation) -> None:
+    admin = installation.logged_in("admin")
+    made = admin.post("/api/devices/import", json={"csv": "uid,model\ncsv-1,pump-p100\ncsv-2,pump-p100\n"})
+    assert (made.status_code, [row["uid"] for row in made.json()["items"]]) == (201, ["csv-1", "csv-2"])
+    bad = admin.post("/api/devices/import", json={"csv": "uid,model\ncsv-3,pump-p100\ncsv-1,pump-p100\n"})
+    assert (bad.status_code, bad.json()["message"].split(":")[0]) == (409, "Line 3")
+    with connect(installation.dsn, autocommit=True) as conn:
+        assert registry.authenticate(conn, "csv-1", made.json()["items"][0]["token"]) is not None
+        assert conn.execute("select count(*) from ingest.device where uid = 'csv-3'").fetchone() == (0,)
+    reader = installation.logged_in("reliability")
+    assert reader.post("/api/devices/import", json={"csv": "uid,model\n"}).status_code == 403
 
 
 def test_dead_letters_are_listed_replayed_after_the_fix_and_purged(installation: Installation) -> None:

@@ -56,6 +56,21 @@ def test_the_table_is_a_hypertable(hyper: Conn) -> None:
     ]
 
 
+def test_the_statements_for_the_community_edition_are_known_to_the_apache_edition_which_refuses_the_licence(
+    hyper_dsn: str,
+) -> None:
+    """The Community edition is in no package of Debian; the Apache edition knows names and arguments all the same."""
+    with connect(hyper_dsn, autocommit=True) as conn:
+        if storage.level(conn) == "timescale_community":
+            pytest.skip("this server is the Community edition: the migration has run them")
+        for statement in storage.COLUMNSTORE:
+            with pytest.raises(psycopg.errors.FeatureNotSupported, match="apache"):
+                conn.execute(statement)
+            wrong = statement.replace("_columnstore", "_columnstor")
+            with pytest.raises((psycopg.errors.InvalidParameterValue, psycopg.errors.UndefinedFunction)):
+                conn.execute(wrong)  # type: ignore[call-overload]
+
+
 def test_what_is_written_is_read(hyper: Conn) -> None:
     must.write_and_read(hyper)
 

@@ -349,6 +349,50 @@ def test_a_revoked_device_is_put_out_within_seconds(start: Start, db: Conn, devi
             assert again.connect("p-1", devices["p-1"]).reason == Reason.BAD_CREDENTIALS
 
 
+def test_a_revoked_device_is_offline_and_leaves_no_dead_letter(
+    start: Start, db: Conn, devices: dict[str, str]
+) -> None:
+    running = start()
+    will = p.Will("meantime/p-1/status", b'{"online": false, "reason": "will"}', 1, False)
+    with Raw(running.port, version=V5) as device:
+        device.connect("p-1", devices["p-1"], will=will)
+        online = "select online from ingest.device_status"
+        until(lambda: scalar(db, online))
+        registry.revoke(db, "p-1")
+        assert device.receive() == p.Disconnect(Reason.NOT_AUTHORIZED)
+    assert scalar(db, online) is False
+    until(lambda: scalar(db, "select count(*) from ingest.session") == 0)
+    assert scalar(db, "select reason from ingest.device_state order by ts desc, id desc limit 1") == "revoked"
+    assert scalar(db, "select count(*) from ingest.dead_letter") == 0
+
+
+def test_a_known_device_with_a_wrong_password_is_no_unknown_device(
+    start: Start, db: Conn, devices: dict[str, str]
+) -> None:
+    running = start()
+    for uid in ("p-1", "stranger"):
+        with Raw(running.port, version=V5) as device:
+            assert device.connect(uid, "wrong").reason == Reason.BAD_CREDENTIALS
+    until(lambda: scalar(db, "select count(*) from ingest.unknown_device"))
+    assert db.execute("select uid from ingest.unknown_device").fetchall() == [("stranger",)]
+
+
+def test_a_herd_is_admitted_and_refused_one_by_one_in_one_query(
+    start: Start, db: Conn, devices: dict[str, str]
+) -> None:
+    shown = [
+        ("p-1", devices["p-1"]),
+        ("p-1", devices["p-2"]),
+        (devices["p-3"], None),
+        ("nul\0", "x"),
+        ("p-2", ""),
+    ]
+    found = registry.authenticate_all(db, shown)
+    assert [device and device.uid for device in found] == ["p-1", None, "p-3", None, None]
+    assert registry.authenticate_all(db, []) == []
+    assert [one and one.id for one in registry.guests(db, ["new", "p-1", "no such!"])] == [0, None, None]
+
+
 def test_a_graceful_stop_stores_acknowledges_and_says_goodbye(
     start: Start, db: Conn, devices: dict[str, str]
 ) -> None:
