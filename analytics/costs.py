@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from analytics.prediction.decision import Costs
+from analytics.prediction.decision import Costs, Policy
 from kit.database import Conn, one, rows, scalar
 from kit.errors import Invalid, NotFound
 
@@ -37,6 +37,11 @@ def for_model(conn: Conn, model: str, at: datetime | None = None) -> Costs:
         {"model": model, "at": at},
     )
     return Costs(**row) if row is not None and row["failure"] is not None else Costs()
+
+
+def policy(conn: Conn, model: str, at: datetime | None = None) -> Policy:
+    """How predictions of a device type are decided."""
+    return Policy({}, for_model(conn, model, at))
 
 
 def for_all(conn: Conn) -> dict[str, Costs]:

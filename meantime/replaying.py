@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import socket
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -18,24 +18,18 @@ from pathlib import Path
 import psycopg
 from psycopg import sql
 
-from analytics import worker as analytics
-from fsm_core.actors import Actor
-from fsm_core.plans import worker as plans
-from fsm_core.work_orders import actions as orders
 from kit import follow, logs
-from kit.database import Conn, connect, scalar
-from kit.errors import Unavailable
+from kit.database import Conn, connect
+from kit.errors import Invalid, Unavailable
 from kit.settings import Settings
 from meantime import device_types, embedded, schema
-from meantime.demo import world
+from meantime.in_step import InStep
 from meantime.supervisor import Supervisor, free_port
-from simulators.replay import azure
+from simulators.replay import azure, azure_data
 from simulators.replay import csv as csv_replay
 from simulators.replay.sender import Progress, Where
 
 log = logs.get(__name__)
-ACTOR = Actor.rule("replay")
-CUSTOMER = "replayed-fleet"
 
 
 @dataclass(frozen=True)
@@ -105,70 +99,38 @@ def _listens(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
-class InStep:
-    """Detection and orders, moved along with the recording."""
-
-    def __init__(self, conn: Conn, settings: Settings) -> None:
-        self.conn = conn
-        self.followers = [*analytics.followers(settings), *plans.followers(settings)]
-
-    def registered(self, devices: Mapping[str, int], start: datetime) -> None:
-        """Give the devices a customer, one site each, so that they get orders. Their warranty is over."""
-        with self.conn.transaction():
-            if scalar(self.conn, "select 1 from fsm.price_list") is None:
-                world.create(self.conn, start)
-            customer = scalar(
-                self.conn,
-                """insert into fsm.customer (code, name, tier, currency)
-                   select %s, 'Replayed fleet 回放设备', 'standard', currency from fsm.price_list
-                   on conflict (code) do update set name = excluded.name returning id""",
-                (CUSTOMER,),
-            )
-            for uid, device_id in devices.items():
-                self.conn.execute(
-                    """with place as (
-                           insert into fsm.site (customer_id, name, address, latitude, longitude, timezone)
-                           values (%(customer)s, %(uid)s, '', 31.2, 121.5, 'UTC')
-                           on conflict (customer_id, name) do update set address = excluded.address returning id)
-                       insert into fsm.device (id, serial, site_id, installed_on, qr_token)
-                       select %(id)s, %(uid)s, place.id, %(day)s, 'replay-' || %(uid)s from place
-                       on conflict (id) do nothing""",
-                    {"customer": customer, "uid": uid, "id": device_id, "day": start.date()},
-                )
-
-    def known(self, at: datetime, replaced: Sequence[tuple[str, str]]) -> None:
-        """Everything up to `at` is committed: let detection and orders see it; replaced components end their orders."""
-        follow.catch_up(self.conn, self.followers)
-        for uid, component in replaced:
-            self._end(uid, component, at)
-
-    def _end(self, uid: str, component: str, at: datetime) -> None:
-        for (order_id,) in self.conn.execute(
-            """select o.id from fsm.work_order o join ingest.device d on d.id = o.device_id
-               where d.uid = %s and o.component = %s and o.state in ('new', 'accepted')""",
-            (uid, component),
-        ).fetchall():
-            with self.conn.transaction():
-                reason = "component replaced, by the maintenance record 按维修记录已更换"
-                orders.move_order(self.conn, order_id, "cancel", ACTOR, at, reason=reason)
-
-
 def azure_pdm(
     settings: Settings,
     folder: Path,
     *,
     start: datetime | None = None,
     end: datetime | None = None,
+    train_from: datetime | None = None,
     machines: int | None = None,
     keep: bool = False,
     progress: Progress | None = None,
 ) -> azure.Report:
-    """The Azure predictive-maintenance set, or a part of it; see `simulators.replay.azure`."""
+    """The Azure predictive-maintenance set, or a part of it; see `simulators.replay.azure`.
+
+    Args:
+        train_from: what became known from then until `start` is stored first, and failure models are learned from it;
+            predictions then decide along with the other rules.
+
+    Raises:
+        Invalid: `train_from` without a later `start`.
+    """
+    if train_from is not None and (start is None or train_from >= start):
+        raise Invalid(
+            "What is learned from must lie before what is played: give --from a date after --train-from."
+        )
     with stage(settings, "replay_azure", keep=keep) as made:
         step = InStep(made.conn, settings)
+        if train_from is not None and start is not None:
+            azure.load_past(made.conn, settings, folder, train_from, start, machines)
+            step.learned(azure_data.MODEL, start)
         return azure.replay(
             made.dsn, settings, folder, where=made.where, start=start, end=end, machines=machines,
-            progress=progress, registered=step.registered, known=step.known,
+            progress=progress, registered=step.registered, replaced=step.replaced, known=step.known,
         )  # fmt: skip
 
 

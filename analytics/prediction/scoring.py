@@ -7,17 +7,17 @@ of the component, or when its time has passed and nothing points to a failure an
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 import numpy as np
 from psycopg.types.json import Jsonb
 
-from analytics import evidence
+from analytics import costs, evidence
 from analytics.definitions import HOUR, Floats
-from analytics.prediction import decision, features, model_file, store, stored
-from analytics.prediction.decision import Order, Policy
+from analytics.prediction import decision, features, model_file, revisions, store, stored
+from analytics.prediction.decision import Costs, Order, Policy
 from analytics.prediction.failure import ComponentModel
 from analytics.prediction.features import Table
 from analytics.prediction.history import History
@@ -34,11 +34,13 @@ STEP = stored.STEP_HOURS * HOUR
 RESTS_ON = timedelta(days=2)  # rows whose hash goes with a detection
 
 
-def score(conn: Conn, model: str, now: datetime, policy: Policy = Policy({})) -> int:
+def score(conn: Conn, model: str, now: datetime, policy: Policy | None = None) -> int:
     """Score the devices of a type at the last step that has ended; returns how many detections were written.
 
-    Does nothing where no model is in force or the step has been scored already.
+    Does nothing where no model is in force or the step has been scored already. Without a policy the costs of the
+    device type decide (`analytics.costs`).
     """
+    policy = policy or costs.policy(conn, model)
     ended = moment(microseconds(now) // STEP * STEP)
     versions = [
         version for version in store.in_force(conn, KIND, model).values()
@@ -52,7 +54,7 @@ def score(conn: Conn, model: str, now: datetime, policy: Policy = Policy({})) ->
     written = 0
     for version in versions:
         try:
-            fitted = model_file.load(store.fitted(conn, version.id), ComponentModel)
+            fitted = store.load(conn, version.id, ComponentModel)
             p = probabilities(fitted, table)
         except Invalid as error:  # until it is trained anew this component goes without
             log.warning("model cannot be used", version=version.id, model=model, error=error.message)
@@ -61,9 +63,32 @@ def score(conn: Conn, model: str, now: datetime, policy: Policy = Policy({})) ->
     return written
 
 
-def _past(conn: Conn, model: str, now: datetime, device: int | None = None) -> History | None:
+def again(conn: Conn, model: str, device: int, since: datetime) -> int:
+    """Work out again what was said of a device after `since`, each time from what was known by then except that rows
+    have come; returns how many probabilities changed."""
+    changed = 0
+    for version in store.in_force(conn, KIND, model).values():
+        times = revisions.times_said(conn, version.id, device, since)
+        past = _past(conn, model, times[-1], device, times[-1] - times[0]) if times else None
+        if past is None:
+            continue
+        try:
+            fitted = store.load(conn, version.id, ComponentModel)
+            table = features.build(past, microseconds(times[0]))
+            p = probabilities(fitted, table)
+        except Invalid as error:
+            log.warning("model cannot be used", version=version.id, model=model, error=error.message)
+            continue
+        told = ~np.isnan(p)
+        changed += revisions.revise_predictions(conn, version.id, device, table.ts[told], p[told])
+    return changed
+
+
+def _past(
+    conn: Conn, model: str, now: datetime, device: int | None = None, before: timedelta = timedelta()
+) -> History | None:
     days = features.LOOKBACK_DAYS + features.RECENT_DAYS
-    return stored.history(conn, model, now - timedelta(days=days), now, device)
+    return stored.history(conn, model, now - timedelta(days=days) - before, now, device)
 
 
 def probabilities(model: ComponentModel, table: Table) -> Floats:
@@ -161,11 +186,12 @@ def _raised(
     evidence_ |= {
         "probability": round(p, 4), "level": round(level, 4), "version": version,
         "horizon_hours": fitted.settings.horizon_hours, "component": fitted.component,
+        "costs": asdict(policy.costs.get(fitted.component, policy.default)),
     }  # fmt: skip
     return {"mode": mode, "severity": severity, "score": p / level, "evidence": evidence_}
 
 
-def recompute(conn: Conn, row: Mapping[str, Any], policy: Policy = Policy({})) -> dict[str, Any] | None:
+def recompute(conn: Conn, row: Mapping[str, Any]) -> dict[str, Any] | None:
     """A raise of rule `prediction` once more, from the stored rows and the version that made it.
 
     Args:
@@ -174,11 +200,12 @@ def recompute(conn: Conn, row: Mapping[str, Any], policy: Policy = Policy({})) -
     Returns: the columns it would be stored with; None if the rows do not lead to it (any more).
     """
     ts, version = row["ts"], row["evidence"].get("version")
+    policy = Policy({}, Costs(**row["evidence"].get("costs", {})))  # as they were then
     past = _past(conn, row["model"], ts, row["device_id"])
     if past is None or version is None or row["kind"] != "raise":
         return None
     try:
-        fitted = model_file.load(store.fitted(conn, version), ComponentModel)
+        fitted = store.load(conn, version, ComponentModel)
         table = features.build(past, int(past.known[max(0, len(past.known) - policy.confirm)]))
         p = probabilities(fitted, table)
     except Invalid:

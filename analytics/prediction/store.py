@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from psycopg.types.json import Jsonb
 
@@ -13,6 +14,8 @@ from analytics.definitions import Floats, Ints
 from analytics.prediction import model_file
 from analytics.store import moment
 from kit.database import Conn, columns, one, rows, scalar
+
+Model = TypeVar("Model")
 
 
 @dataclass(frozen=True)
@@ -87,6 +90,28 @@ def fitted(conn: Conn, version_id: int) -> bytes:
     return bytes(found)
 
 
+_loaded: OrderedDict[str, Any] = OrderedDict()
+MOST_LOADED = 64
+
+
+def load(conn: Conn, version_id: int, expected: type[Model]) -> Model:
+    """The fitted model of a version; kept by its content, so that it is unpacked once in a process.
+
+    Raises:
+        Invalid: the file is of another version of the program, or damaged.
+    """
+    digest: str = scalar(
+        conn, "select encode(sha256(bytes), 'hex') from analytics.model_version where id = %s", (version_id,)
+    )
+    found = _loaded.get(digest)
+    if not isinstance(found, expected):
+        found = model_file.load(fitted(conn, version_id), expected)
+        _loaded[digest] = found
+        if len(_loaded) > MOST_LOADED:
+            _loaded.popitem(last=False)
+    return found
+
+
 def last_trained(conn: Conn, kind: str, model: str) -> datetime | None:
     """When the newest version of a device type was learned."""
     found: datetime | None = scalar(
@@ -95,6 +120,17 @@ def last_trained(conn: Conn, kind: str, model: str) -> datetime | None:
         (kind, model),
     )
     return found
+
+
+def note_learning(conn: Conn, kind: str, model: str, component: str, promoted: bool, verdict: str) -> None:
+    """What came of learning a component this time."""
+    conn.execute(
+        """insert into analytics.learning (kind, model, component, tried_at, promoted, verdict)
+           values (%s, %s, %s, kit.now(), %s, %s)
+           on conflict (kind, model, component) do update set tried_at = excluded.tried_at,
+               promoted = excluded.promoted, verdict = excluded.verdict""",
+        (kind, model, component, promoted, verdict),
+    )
 
 
 # What they said
@@ -133,6 +169,7 @@ def predictions_at(conn: Conn, version_id: int, ts: datetime) -> bool:
 def drop_predictions(conn: Conn, older: timedelta) -> None:
     """Forget what was said so long ago."""
     conn.execute("delete from analytics.prediction where ts < kit.now() - %s", (older,))
+    conn.execute("delete from analytics.remaining_life where ts < kit.now() - %s", (older,))
 
 
 # Detections

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, LiteralString
 
 import numpy as np
 
 from analytics.definitions import HOUR, Floats, Ints
 from analytics.prediction.history import History, Log
+from analytics.prediction.lives import Hours, operating
 from analytics.store import microseconds
 from kit.database import Conn
 
@@ -48,6 +49,37 @@ def history(
     )
 
 
+def hours(
+    conn: Conn, model: str, since: datetime, until: datetime, device: int | None = None
+) -> Hours | None:
+    """The hours of a type's devices (or of one of them), through the last one that ended by `until`; None where there
+    is no telemetry."""
+    first, last = (microseconds(ts) // HOUR for ts in (since, until))
+    there = population(conn, model, device)
+    roles = dict(conn.execute("select name, role from ingest.metric where model = %s", (model,)).fetchall())
+    metrics = sorted(name for name, role in roles.items() if role == "reading")
+    if there is None or last <= first or not metrics:
+        return None
+    special = {role: name for name, role in roles.items() if role != "reading"}
+    begun: datetime | None = conn.execute(
+        "select min(bucket) from ingest.reading_hour where device_id = any(%s) and bucket >= %s and bucket < %s",
+        (there[0].tolist(), since, until),
+    ).fetchone()[0]  # type: ignore[index]
+    if begun is None:
+        return None
+    first = max(first, microseconds(begun) // HOUR)
+    names = [*metrics, *special.values()]
+    table = _values(conn, there[0], names, first, last, 1)
+    counter = _values(conn, there[0], [special["run_hours"]], first, last, 1, "last")[..., 0] if (
+        "run_hours" in special) else np.full(table.shape[:2], np.nan)  # fmt: skip
+    state = (
+        table[..., names.index(special["state"])] if "state" in special else np.full(table.shape[:2], np.nan)
+    )
+    values = table[..., : len(metrics)]
+    run = operating(counter, state, np.asarray(np.isfinite(values).any(axis=2)))
+    return Hours((np.arange(first, last) + 1) * HOUR, values, state, run)
+
+
 def population(conn: Conn, model: str, device: int | None = None) -> tuple[Ints, tuple[str, ...]] | None:
     """The devices of a type (or one of them) and its components; None where there are no devices."""
     found = conn.execute(
@@ -64,35 +96,36 @@ def _names(conn: Conn, query: Any, model: str) -> tuple[str, ...]:
     return tuple(name for (name,) in conn.execute(query, (model,)))
 
 
-def _values(conn: Conn, devices: Ints, metrics: Sequence[str], first: int, last: int) -> Floats:
-    found = (
-        conn.cursor(binary=True)
-        .execute(
-            """select device_id, metric, array_agg(step), array_agg(mean) from (
-               select r.device_id, r.metric,
-                      (div(extract(epoch from r.bucket)::bigint, %(step)s) - %(begin)s)::int as step,
-                      sum(r.mean * r.n) / sum(r.n) as mean
-               from ingest.reading_hour r
-               where r.device_id = any(%(devices)s) and r.metric = any(%(metrics)s) and r.n > 0
-                 and r.bucket >= to_timestamp(%(first)s::float8) and r.bucket < to_timestamp(%(last)s::float8)
-               group by 1, 2, 3) steps
-           group by 1, 2""",
-            {
-                "devices": devices.tolist(),
-                "metrics": list(metrics),
-                "step": STEP_HOURS * 3600,
-                "begin": first,
-                "first": first * STEP_HOURS * 3600,
-                "last": last * STEP_HOURS * 3600,
-            },
-        )
-        .fetchall()
-    )
+_STEPS: LiteralString = """
+    select device_id, metric, array_agg(step), array_agg(figure) from (
+        select r.device_id, r.metric,
+               (div(extract(epoch from r.bucket)::bigint, %(seconds)s) - %(begin)s)::int as step,
+               sum(r.{figure} * r.n) / sum(r.n) as figure
+        from ingest.reading_hour r
+        where r.device_id = any(%(devices)s) and r.metric = any(%(metrics)s) and r.n > 0
+          and r.bucket >= to_timestamp(%(first)s::float8) and r.bucket < to_timestamp(%(last)s::float8)
+        group by 1, 2, 3) steps
+    group by 1, 2"""
+
+
+def _values(
+    conn: Conn, devices: Ints, metrics: Sequence[str], first: int, last: int, step_hours: int = STEP_HOURS,
+    figure: LiteralString = "mean",
+) -> Floats:  # fmt: skip
+    """[device, step, metric] weighted means of a figure of the hourly rollups over steps of so many hours."""
+    seconds = step_hours * 3600
+    found = conn.cursor(binary=True).execute(
+        _STEPS.replace("{figure}", figure),
+        {
+            "devices": devices.tolist(), "metrics": list(metrics), "seconds": seconds, "begin": first,
+            "first": first * seconds, "last": last * seconds,
+        },
+    ).fetchall()  # fmt: skip
     values = np.full((len(devices), last - first, len(metrics)), np.nan)
     row = {int(device): at for at, device in enumerate(devices)}
     column = {metric: at for at, metric in enumerate(metrics)}
-    for device, metric, steps, means in found:
-        values[row[device], steps, column[metric]] = means
+    for device, metric, steps, figures in found:
+        values[row[device], steps, column[metric]] = figures
     return values
 
 

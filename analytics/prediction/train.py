@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from analytics import costs
 from analytics.definitions import HOUR, Ints
-from analytics.prediction import decision, failure, features, model_file, store, stored
+from analytics.prediction import decision, failure, features, store, stored
 from analytics.prediction.decision import Policy
 from analytics.prediction.failure import ComponentModel, Settings
 from analytics.prediction.features import Table
@@ -53,17 +54,19 @@ def train(
     until: datetime,
     *,
     named: Sequence[Failure] | None = None,
-    policy: Policy = Policy({}),
+    policy: Policy | None = None,
     settings: Settings = Settings(),
 ) -> list[Trained]:
     """Learn every component of a device type from what was known by `until`.
 
     Args:
         named: failures to learn from; None takes those the stored history tells (see `stored.failures`).
+        policy: how the trial decides; None takes the costs of the device type (`analytics.costs`).
 
     Raises:
         Invalid: there is no telemetry of this device type.
     """
+    policy = policy or costs.policy(conn, model)
     past = stored.history(conn, model, until - LONGEST, until)
     if past is None:
         raise Invalid(f"The population is empty: there is no telemetry of device type {model} to learn from.")
@@ -73,10 +76,8 @@ def train(
         else as_log(named, past)
     )
     if not len(failures):
-        return [
-            Trained(c, None, False, "No failure is on record; all lives are censored.")
-            for c in past.components
-        ]
+        nothing = "No failure is on record; all lives are censored."
+        return [_keep(conn, model, Trained(c, None, False, nothing)) for c in past.components]
     table = features.build(past)
     trials = [
         _Trial(conn, model, past, table, failures, component, policy, settings)
@@ -117,8 +118,10 @@ class _Candidate:
 
 def _keep(conn: Conn, model: str, done: _Candidate | Trained) -> Trained:
     if isinstance(done, Trained):
+        store.note_learning(conn, KIND, model, done.component, False, done.verdict)
         return done
     component = done.fitted.component
+    store.note_learning(conn, KIND, model, component, done.promote, done.verdict)
     version = store.save(
         conn, KIND, model, component, done.fitted, done.window, done.scores, done.cost, done.verdict,
         promote=done.promote,
@@ -157,8 +160,8 @@ class _Trial:
     def _tried(self, fitted: ComponentModel, broken: Log, repairs: Log, split: int, last: int) -> _Candidate:
         tried = self.table.take(np.flatnonzero(self.table.ts > split))
         result = self._result(fitted, tried, broken, repairs, split, last)
-        costs = self.policy.costs.get(self.component, self.policy.default)
-        cost, nothing = result.cost(costs), result.failures * costs.failure
+        price = self.policy.costs.get(self.component, self.policy.default)
+        cost, nothing = result.cost(price), result.failures * price.failure
         current = self._current(tried, broken, repairs, split, last)
         best = min(nothing, current) if current is not None else nothing
         promote = cost < best
@@ -189,7 +192,7 @@ class _Trial:
         if version is None:
             return None
         try:
-            model = model_file.load(store.fitted(self.conn, version.id), ComponentModel)
+            model = store.load(self.conn, version.id, ComponentModel)
             result = self._result(model, tried, broken, repairs, split, last)
         except Invalid as error:  # another format, or the device type has other metrics now: it has to go
             log.warning("version in force cannot be used", version=version.id, error=error.message)

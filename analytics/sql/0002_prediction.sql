@@ -44,3 +44,44 @@ create table analytics.failure (
     check (known_at >= ts)
 );
 create index on analytics.failure (known_at);
+
+-- Devices of which rows or fault events came late, from which event time on: what was said of them since then is
+-- worked out again by the next scoring.
+create table analytics.stale_prediction (
+    device_id int primary key,
+    since     timestamptz not null
+);
+
+-- What is left of a component's life, in operating hours: the newest prediction of a version for a device holds.
+create table analytics.remaining_life (
+    version_id  bigint not null references analytics.model_version,
+    device_id   int not null,
+    component   text not null,
+    ts          timestamptz not null,           -- event time at which it was known
+    low         double precision not null,      -- 10 % …
+    median      double precision not null,
+    high        double precision not null,      -- … and 90 % quantile, operating hours
+    most        double precision not null,      -- nothing further away is told: at `most` it means "or more"
+    hours_a_day double precision not null,      -- operating hours a day of late, for the calendar
+    revised_at  timestamptz,                    -- recomputed since, because rows of its past came late
+    primary key (version_id, device_id, ts),
+    check (0 <= low and low <= median and median <= high and high <= most)
+);
+create index on analytics.remaining_life (device_id, ts);
+
+-- What came of the last time that learning a component was tried: why there is a model, a new one, or none.
+create table analytics.learning (
+    kind      text not null check (kind in ('failure', 'remaining_life')),
+    model     text not null references ingest.model,
+    component text not null,
+    tried_at  timestamptz not null,
+    promoted  boolean not null,
+    verdict   text not null,
+    primary key (kind, model, component)
+);
+
+-- Device types whose failure predictions decide alone ([prediction] decides = true in the type's file): where a model
+-- of a component is in force, other findings about it are part of what it judges and open no orders of their own.
+create table analytics.prediction_decides (
+    model text primary key references ingest.model
+);

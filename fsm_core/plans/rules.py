@@ -13,6 +13,10 @@ RECONSIDERED: Final = ("parent_cause", "maintenance_window", "engineer_on_site",
 """Rules whose reason passes: a signal suppressed by them is decided again when it has."""
 INFORMATION: Final = 4
 """Severity that only informs."""
+EVIDENCE: Final = ("shift", "spike", "joint", "fault_code")
+"""Rules whose findings are evidence to a failure model: where that decides, they open no orders of their own."""
+STOPS: Final = 1
+"""Severity of a fault code that stops the machine; no model is asked about that."""
 RECOVERY: Final = "recovery"
 """Rule of a raise that says: the signal did not come back to normal after the repair."""
 
@@ -70,6 +74,7 @@ class Situation:
         window: why signals do not count now: a maintenance window's reason.
         on_site: the order an engineer is working on at this device.
         storm: the incident's order, when the site has reached its cap.
+        foreseen: a failure model of the component is in force, and decides for this device type.
         repaired_by: of a raise of rule `recovery`: the order whose repair did not hold, if it was an order's.
     """
 
@@ -82,6 +87,7 @@ class Situation:
     window: str | None = None
     on_site: int | None = None
     storm: int | None = None
+    foreseen: bool = False
     repaired_by: int | None = None
 
 
@@ -117,6 +123,8 @@ def decide(signal: Signal, now: Situation, policy: Policy) -> Decision:
     if now.closed is not None and signal.ts <= now.closed.ended_at:
         rule = "before_repair" if now.closed.repaired else "before_clear"
         return Decision("suppressed", rule, now.closed.order_id)
+    if now.foreseen and signal.rule in EVIDENCE and signal.severity > STOPS:
+        return Decision("suppressed", "left_to_prediction")
     if now.parent_order is not None:
         return Decision("suppressed", "parent_cause", now.parent_order)
     if now.window is not None:

@@ -162,11 +162,15 @@ def situation(conn: Conn, fact: Mapping[str, Any], moment: datetime, policy: Pol
                 and coalesce(v.ended_at, 'infinity') > %(moment)s) as on_site,
                (select case when count(*) >= %(cap)s then min(id) end from fsm.work_order
                 where site_id = %(site)s and source = 'automatic' and state = any(%(open)s)
-                and fault_at between %(ts)s - %(span)s and %(ts)s + %(span)s) as storm""",
+                and fault_at between %(ts)s - %(span)s and %(ts)s + %(span)s) as storm,
+               exists (select from analytics.prediction_decides d join analytics.model_version v on v.model = d.model
+                and v.kind = 'failure' and v.component = %(component)s
+                and v.promoted_at is not null and v.retired_at is null
+                where d.model = %(model)s) as foreseen""",
         {
             "device": device_id, "mode": failure_mode, "open": OPEN, "parent": known["parent_id"],
             "site": known["site_id"], "moment": moment, "ts": ts, "cap": policy.storm_cap,
-            "span": policy.storm_window,
+            "span": policy.storm_window, "component": known["component"], "model": known["model"],
         },
     )  # fmt: skip
     assert found is not None

@@ -38,6 +38,12 @@ def azure_pdm(
         str | None, typer.Option("--from", help="Play what became known from this date on.")
     ] = None,
     end: Annotated[str | None, typer.Option("--to", help="… and before this one.")] = None,
+    train_from: Annotated[
+        str | None,
+        typer.Option(
+            "--train-from", help="Learn failure models from what was known from this date until --from."
+        ),
+    ] = None,
     machines: Annotated[int | None, typer.Option(help="Only the first so many machines.")] = None,
     keep: Keep = False,
 ) -> None:
@@ -50,6 +56,7 @@ def azure_pdm(
             folder,
             start=_day(start),
             end=_day(end),
+            train_from=_day(train_from),
             machines=machines,
             keep=keep,
             progress=_progress,
@@ -57,7 +64,9 @@ def azure_pdm(
     done = report.delivery
     output.show({"machines": report.machines, "sent": done.sent, "acknowledged": done.acknowledged, "items": done.items,
                  "stored": done.stored, "refused": done.refused, "replacements": report.replacements,
-                 "detections": report.detections, "orders": report.orders,
+                 "detections": report.detections, "orders": report.orders, "by_rule": report.by_rule,
+                 "failures": report.failures, "warned": report.warned,
+                 "false_per_machine_year": round(report.false_a_year, 2),
                  "seconds": round(done.seconds, 1)})  # fmt: skip
     output.table([{"component": name, **output.plain(one)} for name, one in report.components.items()])
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from analytics import limits
+from analytics.prediction import settings as prediction
 from analytics.recovery import settings as recovery
 from fsm_core.catalog import actions as catalog
 from ingest import device_types
@@ -31,10 +32,11 @@ def read(path: Path) -> dict[str, Any]:
 
 
 def load(conn: Conn, data: dict[str, Any]) -> str:
-    """Register or renew a device type with its limits, recovery times and solutions, in the caller's transaction; its code."""
+    """Register or renew a device type with all that belongs to it, in the caller's transaction; its code."""
     device_types.load(conn, data)
     limits.load(conn, data)
     recovery.load(conn, data)
+    prediction.load(conn, data)
     catalog.load_solutions(conn, data)
     return str(data["model"]["code"])
 

@@ -1,37 +1,32 @@
 """Replay of Microsoft's predictive-maintenance sample: telemetry, fault codes and replacements of 100 machines.
 
-A telemetry row stamped t is complete, and so known to anybody, at t + 3 h: that is the time it is published with.
-Replacements are told to analytics (`analytics.reset`) before any later telemetry is published. The set is of 2015,
-so the product's clock is set to stand at the end of the part that is played: nothing then lies in its future.
+Replacements are told to analytics (`analytics.reset`) before any later telemetry is published, and
+so are failures (`analytics.failure`), when they have happened. The set is of 2015, so the product's clock is set to
+stand at the end of the part that is played: nothing then lies in its future.
 """
 
 from __future__ import annotations
 
 import asyncio
-import csv
 import tomllib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from itertools import groupby
+from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
 
-import msgspec
-import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
-
+from analytics.prediction import settings as prediction
 from fsm_core.catalog.actions import load_solutions
 from ingest import device_types, registry, storage
+from ingest.message import Arrival
+from ingest.store import Store
 from kit import clock
 from kit.database import Conn, connect, rows, scalar
-from kit.errors import NotFound
+from kit.errors import Invalid
 from kit.settings import Settings
 from simulators.replay import score
+from simulators.replay.azure_data import MODEL, Data, message, uid
 from simulators.replay.sender import (
     Delivery,
-    Message,
     Progress,
     Where,
     connected,
@@ -41,15 +36,13 @@ from simulators.replay.sender import (
     stored,
 )
 
+YEAR = timedelta(days=365.25)
 TYPES = Path(__file__).with_name("azure_types.toml")
-FILES = ("telemetry_3h.parquet", "errors.csv", "failures.csv", "maint.csv", "machines.csv")
-METRICS = ("volt", "rotate", "pressure", "vibration")
-KNOWN_AFTER = timedelta(hours=3)
-CODE_LASTS = timedelta(minutes=1)  # the set says when a code came, not when it went
 
 
 Registered = Callable[[dict[str, int], datetime], None]
-Known = Callable[[datetime, list[tuple[str, str]]], None]
+Known = Callable[[datetime], None]
+Replaced = Callable[[datetime, list[tuple[str, str]]], None]
 
 
 @dataclass(frozen=True)
@@ -61,7 +54,8 @@ class Report:
         machines, replacements: provisioned (or found), told to analytics.
         detections, orders: raised for these machines; automatic orders opened.
         by: "orders" when there are any, else "detections": what `components` was scored from.
-        components: component -> how its failures were met, see `score.Component`.
+        by_rule: rule -> orders that it opened.
+        components: component -> how its failures were met, see `score.Component`; false_a_year: per machine and year.
     """
 
     delivery: Delivery
@@ -70,16 +64,19 @@ class Report:
     detections: int
     orders: int
     by: str
+    by_rule: dict[str, int]
     components: dict[str, score.Component]
+    false_a_year: float
 
+    @property
+    def failures(self) -> int:
+        """That were recorded."""
+        return sum(one.failures for one in self.components.values())
 
-@dataclass(frozen=True)
-class Step:
-    """Everything that became known at `at`, in the order to be told."""
-
-    at: datetime
-    replacements: list[tuple[str, str]]
-    messages: list[Message]
+    @property
+    def warned(self) -> int:
+        """Those with a warning in the 72 hours before."""
+        return sum(one.warned for one in self.components.values())
 
 
 def replay(
@@ -94,6 +91,7 @@ def replay(
     progress: Progress | None = None,
     settle: Callable[[], None] | None = None,
     registered: Registered | None = None,
+    replaced: Replaced | None = None,
     known: Known | None = None,
 ) -> Report:
     """Play the set, or a part of it, through the end point.
@@ -104,8 +102,10 @@ def replay(
         machines: only the first so many.
         settle: called at the end, before anything is counted: returns when analytics and orders have caught up.
         registered: called once with the machines (uid -> device id) and the first moment.
-        known: called with each moment and its replacements (uid, component) once all of it is acknowledged, before the
-            next one is sent: detection and orders move in step with the recording.
+        replaced: called with each moment that has replacements, and those (uid, component), before anything of it is
+            told or sent.
+        known: called with each moment once all of it is acknowledged, before the next one is sent: detection and
+            orders move in step with the recording.
 
     Raises:
         NotFound: a file of the set is missing in `folder`.
@@ -121,7 +121,7 @@ def replay(
         if registered is not None:
             registered(dict(_ids(conn, list(tokens))), data.start)
         before, had = refused(conn), stored(conn, ids)
-        delivery, told = asyncio.run(_play(conn, data, where, tokens, progress, known))
+        delivery, told = asyncio.run(_play(conn, data, where, tokens, progress, replaced, known))
         if settle is not None:
             settle()
         delivery.stored = stored(conn, ids) - had
@@ -135,101 +135,12 @@ def _ids(conn: Conn, uids: list[str]) -> list[tuple[str, int]]:
     ).fetchall()
 
 
-class Data:
-    """The set on disk, cut to a period and a number of machines.
-
-    Raises:
-        NotFound: a file is missing.
-    """
-
-    def __init__(
-        self, folder: Path, start: datetime | None, end: datetime | None, machines: int | None
-    ) -> None:
-        for name in FILES:
-            if not (folder / name).is_file():
-                raise NotFound(f"{folder} has no {name}; the set consists of {', '.join(FILES)}.")
-        self.folder = folder
-        listed = [row["machineID"] for row in self._csv("machines.csv")]
-        self.machines = {int(number) for number in listed[: machines or len(listed)]}
-        self.models = {int(row["machineID"]): row["model"] for row in self._csv("machines.csv")}
-        table = pq.read_table(
-            folder / FILES[0], columns=["machineID", "datetime", *(f"{m}_mean_3" for m in METRICS)]
-        )
-        first, last = pc.min_max(table["datetime"]).as_py().values()
-        self.start = start or _aware(first)
-        self.end = end or _aware(last) + KNOWN_AFTER + timedelta(hours=1)
-        low, high = (at.replace(tzinfo=None) - KNOWN_AFTER for at in (self.start, self.end))
-        keep = pc.and_(pc.greater_equal(table["datetime"], low), pc.less(table["datetime"], high))
-        keep = pc.and_(keep, pc.is_in(table["machineID"], pa.array(sorted(self.machines), pa.int16())))
-        self._table = table.filter(keep).sort_by([("datetime", "ascending"), ("machineID", "ascending")])
-
-    def _csv(self, name: str) -> Iterator[dict[str, str]]:
-        with (self.folder / name).open(encoding="utf-8", newline="") as file:
-            yield from csv.DictReader(file)
-
-    def events(self, name: str, column: str) -> list[tuple[datetime, int, str]]:
-        """(time, machine, what) of an event file within the period, oldest first."""
-        found = [
-            (_aware(datetime.fromisoformat(row["datetime"])), int(row["machineID"]), row[column])
-            for row in self._csv(name)
-        ]
-        return sorted(one for one in found if self.start <= one[0] < self.end and one[1] in self.machines)
-
-    def steps(self) -> Iterator[Step]:
-        """What became known, moment by moment: replacements first, then codes, then telemetry."""
-        facts: list[tuple[datetime, int, int, Any]] = []
-        facts += [(at, 0, machine, comp) for at, machine, comp in self.events("maint.csv", "comp")]
-        facts += [(at, 1, machine, code) for at, machine, code in self.events("errors.csv", "errorID")]
-        facts += [
-            (_aware(row.pop("datetime")) + KNOWN_AFTER, 2, row.pop("machineID"), tuple(row.values()))
-            for row in self._table.to_pylist()
-        ]
-        facts.sort(key=lambda fact: fact[:3])
-        for at, group in groupby(facts, key=lambda fact: fact[0]):
-            together = list(group)
-            yield Step(
-                at,
-                [(uid(machine), what) for _, kind, machine, what in together if kind == 0],
-                [_message(at, kind, machine, what) for _, kind, machine, what in together if kind > 0],
-            )
-
-    def __len__(self) -> int:
-        return len(self._table) + len(self.events("errors.csv", "errorID"))
-
-
-def uid(machine: int) -> str:
-    """The uid of a machine of the set."""
-    return f"AZ-{machine:03}"
-
-
-def _aware(naive: datetime) -> datetime:
-    """The set gives no zone; it is taken as UTC."""
-    return naive.replace(tzinfo=UTC)
-
-
-def _message(at: datetime, kind: int, machine: int, what: Any) -> Message:
-    if kind == 1:
-        went = at + CODE_LASTS
-        body = [
-            {"ts": at.isoformat(), "code": what, "active": True},
-            {"ts": went.isoformat(), "code": what, "active": False},
-        ]
-        return Message(uid(machine), "fault", msgspec.json.encode(body), 2)
-    values = {metric: round(value, 4) for metric, value in zip(METRICS, what, strict=True) if value == value}
-    return Message(
-        uid(machine), "telemetry", msgspec.json.encode({"ts": at.isoformat(), "values": values}), 1
-    )
-
-
 def _prepare(conn: Conn, data: Data) -> dict[str, str]:
-    """Device types, machines, partitions, clock. Returns uid -> token."""
+    """Device type, machines, partitions, clock. Returns uid -> token."""
     types = tomllib.loads(TYPES.read_text(encoding="utf-8"))
-    for model in sorted(set(data.models.values())):
-        named = {key: types["model"][key] for key in ("name_en", "name_zh")}
-        names = {key: f"{name} {model}" for key, name in named.items()}
-        one = types | {"model": types["model"] | names | {"code": f"azure-{model}"}}
-        device_types.load(conn, one)
-        load_solutions(conn, one)
+    device_types.load(conn, types)
+    prediction.load(conn, types)
+    load_solutions(conn, types)
     clock.set_rate(conn, 0.0, sim=data.end)
     storage.ensure_range(conn, data.start, data.end)
     tokens = {}
@@ -237,10 +148,57 @@ def _prepare(conn: Conn, data: Data) -> dict[str, str]:
         if scalar(conn, "select 1 from ingest.device where uid = %s", (uid(machine),)):
             credentials = registry.rotate(conn, uid(machine))
         else:
-            model = f"azure-{data.models[machine]}"
-            credentials = registry.provision(conn, uid(machine), model, data.start)
+            credentials = registry.provision(conn, uid(machine), MODEL, data.start)
         tokens[credentials.uid] = credentials.token
     return tokens
+
+
+def load_past(
+    conn: Conn, settings: Settings, folder: Path, start: datetime, end: datetime, machines: int | None = None
+) -> int:
+    """Store what became known in [start, end) at once, as typed rows and not as messages: a past to learn from.
+    Returns the number of telemetry rows. It is not published again: a later `replay` begins at `end`.
+
+    Raises:
+        NotFound: a file of the set is missing in `folder`.
+        Invalid: nothing lies in that time.
+    """
+    data = Data(folder, start, end, machines)
+    if not len(data):
+        raise Invalid(f"{folder} has nothing between {start:%Y-%m-%d} and {end:%Y-%m-%d} to learn from.")
+    with conn.transaction():
+        ids = dict(_ids(conn, list(_prepare(conn, data))))
+    store = Store(settings.ingest, door="seed")
+    for columns in data.columns(ids):
+        with conn.transaction():
+            store.write_rows(conn, columns)
+    prefix = settings.ingest.topic_prefix
+    codes = [message(at, 1, machine, code) for at, machine, code in data.events("errors.csv", "errorID")]
+    with conn.transaction():
+        store.write(
+            conn, [Arrival(f"{prefix}/{m.uid}/{m.suffix}", m.payload, m.uid, None, end) for m in codes]
+        )
+        for at, machine, component in data.events("maint.csv", "comp"):
+            _tell_replacement(conn, at, uid(machine), component)
+        for at, machine, component in data.events("failures.csv", "failure"):
+            _tell_failure(conn, at, uid(machine), component)
+    return len(data.rows)
+
+
+def _tell_replacement(conn: Conn, at: datetime, machine: str, component: str) -> int:
+    return conn.execute(
+        """insert into analytics.reset (device_id, component, ts, reason)
+           select id, %s, %s, 'replayed' from ingest.device where uid = %s on conflict do nothing""",
+        (component, at, machine),
+    ).rowcount
+
+
+def _tell_failure(conn: Conn, at: datetime, machine: str, component: str) -> None:
+    conn.execute(
+        """insert into analytics.failure (device_id, component, ts, known_at, reference)
+           select id, %s, %s, %s, 'replayed' from ingest.device where uid = %s on conflict do nothing""",
+        (component, at, at, machine),
+    )
 
 
 async def _play(
@@ -249,25 +207,25 @@ async def _play(
     where: Where,
     tokens: dict[str, str],
     progress: Progress | None,
+    replaced: Replaced | None,
     known: Known | None,
 ) -> tuple[Delivery, int]:
     total, told = len(data), 0
     async with connected(where, tokens) as sender:
         for step in data.steps():
-            # Committed before later telemetry is sent, so that analytics knows of it in time.
-            for machine, component in step.replacements:
-                told += conn.execute(
-                    """insert into analytics.reset (device_id, component, ts, reason)
-                       select id, %s, %s, 'replayed' from ingest.device where uid = %s
-                       on conflict do nothing""",
-                    (component, step.at, machine),
-                ).rowcount
             if known is not None:  # the clock goes with the recording: what is sent is not of its future
                 clock.set_rate(conn, 0.0, sim=step.at)
+            if replaced is not None and step.replacements:
+                await asyncio.to_thread(replaced, step.at, step.replacements)
+            # Committed before later telemetry is sent, so that analytics knows of it in time.
+            for machine, component in step.replacements:
+                told += _tell_replacement(conn, step.at, machine, component)
+            for machine, component in step.failures:
+                _tell_failure(conn, step.at, machine, component)
             await sender.send(step.messages)
             if known is not None:
                 await sender.acknowledged()
-                await asyncio.to_thread(known, step.at, step.replacements)
+                await asyncio.to_thread(known, step.at)
             if progress is not None:
                 progress(step.at.date().isoformat(), sender.delivery.sent, total)
     return sender.delivery, told
@@ -294,4 +252,16 @@ def _report(conn: Conn, data: Data, delivery: Delivery, told: int) -> Report:
     failures = [(uid(machine), comp, at) for at, machine, comp in data.events("failures.csv", "failure")]
     components = score.by_component(warnings, failures, data.end)
     by = "orders" if orders else "detections"
-    return Report(delivery, len(uids), told, len(detections), len(orders), by, components)
+    rules = rows(
+        conn,
+        """select x.rule, count(*) as orders from fsm.episode_signal s join fsm.work_order w on w.id = s.order_id
+           join analytics.detection x on x.id = s.detection_id join ingest.device d on d.id = w.device_id
+           where s.outcome in ('opened', 'reopened') and d.uid = any(%s) and w.opened_at >= %s and w.opened_at < %s
+           group by 1 order by 1""",
+        (list(uids), data.start, data.end),
+    )
+    false = sum(one.false for one in components.values())
+    return Report(
+        delivery, len(uids), told, len(detections), len(orders), by, {row["rule"]: row["orders"] for row in rules},
+        components, false / (len(uids) * (data.end - data.start) / YEAR),
+    )  # fmt: skip

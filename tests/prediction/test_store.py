@@ -235,12 +235,17 @@ def set_clock(db: Conn, at: datetime) -> None:
     db.execute("update kit.clock set wall_anchor = clock_timestamp(), sim_anchor = %s, rate = 0", (at,))
 
 
-def test_a_learning_process_learns_and_ends(db: Conn, dsn: str, world: tuple[History, Log]) -> None:
+def test_a_learning_process_learns_and_ends(db: Conn, dsn: str) -> None:
+    history, failures = fleet(devices=6)
+    history = stored.write(db, history, failures)
     set_clock(db, END)
-    process = jobs.start_process(dsn, MODEL)
-    assert process.wait(timeout=100) == 0
+    process = jobs.start_process(dsn, MODEL, iterations=10)
+    assert process.wait(timeout=300) == 0
     assert set(store.in_force(db, "failure", MODEL)) == {"bearing"}
+    tried = rows(db, "select kind, component from analytics.learning order by 1, 2")
+    assert [tuple(row.values()) for row in tried] == [
+        (kind, component) for kind in ("failure", "remaining_life") for component in ("bearing", "motor")
+    ]
     jobs.score(db)
-    assert scalar(db, "select count(*) from analytics.prediction") == len(
-        features.build(world[0], int(world[0].known[-1]))
-    )
+    last = int(history.known[-1])
+    assert scalar(db, "select count(*) from analytics.prediction") == len(features.build(history, last))

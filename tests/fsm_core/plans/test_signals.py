@@ -239,6 +239,30 @@ def test_a_repeat_of_a_repair_nobody_ordered_is_a_new_fault(db: Conn, world: Wor
     assert orders(db)[0]["repeat_of"] is None
 
 
+def test_where_a_failure_model_decides_other_findings_are_its_evidence(db: Conn, world: World) -> None:
+    db.execute("insert into analytics.prediction_decides values (%s)", (world.model,))
+    first = factory.detection(db, world.device)
+    catch_up(db)
+    assert verdict(db, first) == ("opened", "new_fault")  # no model is in force yet
+    repair(db, orders(db)[0]["id"], world.technician)
+    db.execute(
+        """insert into analytics.model_version (kind, model, component, format, bytes, data_from, data_to, scores, cost,
+               promoted_at, verdict) values ('failure', %s, 'bearing', 1, '', %s, %s, '{}', 0, %s, 'Promoted')""",
+        (world.model, T0 - 30 * DAY, T0, T0),
+    )
+    clock.set_rate(db, 0, sim=T0 + 30 * DAY)
+    shift = factory.detection(db, world.device, at=T0 + 29 * DAY)
+    stop = factory.detection(
+        db, world.device, at=T0 + 29 * DAY, rule="fault_code", severity=1, failure_mode="seal_leak"
+    )
+    catch_up(db)
+    assert verdict(db, shift) == ("suppressed", "left_to_prediction")
+    assert verdict(db, stop) == ("opened", "new_fault")
+    foreseen = factory.detection(db, world.device, at=T0 + 29 * DAY + HOUR, rule="prediction")
+    catch_up(db)
+    assert verdict(db, foreseen) == ("opened", "new_fault")
+
+
 def test_a_raise_long_after_the_repair_is_a_new_fault(db: Conn, world: World) -> None:
     factory.detection(db, world.device)
     catch_up(db)

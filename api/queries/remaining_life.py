@@ -1,0 +1,38 @@
+"""What is left of the lives of a device's components, by the models in force."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kit.database import Conn, rows
+
+
+def of_device(conn: Conn, device_id: int) -> list[dict[str, Any]]:
+    """A row per component of the device's model: the newest prediction since its last repair, or why there is none.
+
+    Days are operating hours at the device's usage of the last two weeks; None when it does not run.
+    """
+    return rows(
+        conn,
+        """with component as (
+               select distinct d.id as device_id, d.model, m.component from ingest.device d
+               join ingest.failure_mode m on m.model = d.model where d.id = %s)
+           select c.component, l.ts, l.low, l.median, l.high, l.most, l.high >= l.most as or_more,
+                  l.low / use.hours as low_days, l.median / use.hours as median_days, l.high / use.hours as high_days,
+                  l.version_id, v.data_from, v.data_to, v.scores, t.verdict, t.tried_at,
+                  case when l.ts is not null then 'known' when v.id is not null then 'young'
+                       when t.verdict is not null then 'not_learned' else 'too_few' end as state
+           from component c
+           left join analytics.model_version v on v.kind = 'remaining_life' and v.model = c.model
+               and v.component = c.component and v.promoted_at is not null and v.retired_at is null
+           left join analytics.learning t on t.kind = 'remaining_life' and t.model = c.model
+               and t.component = c.component
+           left join lateral (
+               select * from analytics.remaining_life r where r.version_id = v.id and r.device_id = c.device_id
+               and r.ts > coalesce((select max(x.ts) from analytics.reset x where x.device_id = c.device_id
+                                    and x.component in (c.component, '*')), '-infinity')
+               order by r.ts desc limit 1) l on true
+           left join lateral (select nullif(l.hours_a_day, 0) as hours) use on true
+           order by c.component""",
+        (device_id,),
+    )
