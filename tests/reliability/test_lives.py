@@ -25,7 +25,13 @@ CATALOG = Catalog(
 
 
 def unit(number: int = 1, *, age: float = 0.0, hours: float = 1000.0, **more: Any) -> Unit:
-    values = {"model": "pump", "site": "1", "customer": "1", "watched": (START, END), "new": age == 0} | more
+    values: dict[str, Any] = {
+        "model": "pump",
+        "site": "1",
+        "customer": "1",
+        "watched": (START, END),
+        "new": age == 0,
+    } | more
     return Unit(
         number, f"P-{number}", values["model"], values["site"], values["customer"], age, age + hours,
         values["watched"], values["new"],
@@ -34,7 +40,7 @@ def unit(number: int = 1, *, age: float = 0.0, hours: float = 1000.0, **more: An
 
 def event(at: float, *, device: int = 1, age: float | None = None, **more: Any) -> Event:
     """`at` hours after START, by which the device has run as long (plus `age` at START)."""
-    values = {
+    values: dict[str, Any] = {
         "kind": "breakdown", "component": "bearing", "mode": "wear", "cause": "wear", "codes": frozenset(),
         "renews": True, "repair_hours": 2.0, "lasted": 2.0, "order_id": int(at * 10) + device, "visible": True,
     } | more  # fmt: skip
