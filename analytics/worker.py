@@ -15,7 +15,9 @@ from analytics.engine import Engine
 from analytics.fleet import Fleet
 from analytics.prediction.jobs import jobs as prediction_jobs
 from analytics.reader import Reader
-from analytics.store import Position
+from analytics.recovery import store as recoveries
+from analytics.recovery import worker as recovery
+from analytics.store import Position, moment
 from analytics.whatif.worker import job as backtest_job
 from kit import follow, logs
 from kit.database import Conn
@@ -56,6 +58,7 @@ class Partition:
         """Take note of repairs, from where the batches stand."""
         ours = [fact for fact in facts if fact["device_id"] % self.partitions == self.partition]
         store.know_resets(conn, ours, self._stand(conn))
+        recovery.begin(conn, [fact["id"] for fact in ours], self.partition)
 
     def _stand(self, conn: Conn) -> Position:
         """How far the batches have been processed."""
@@ -80,6 +83,7 @@ class Partition:
             if new_day is not None:
                 day = new_day
                 self._learn_fleets(conn, _position(group[-1]), day)
+        self._check_repairs(conn)
         for model, devices in self._dirty.items():
             store.save_states(conn, self._layouts[model], self._engines[model].dump_all(sorted(devices)))
         store.end_step(conn, self.partition, number + 1, day)
@@ -128,8 +132,18 @@ class Partition:
                 evidence.save_detections(conn, done.findings, self._tuning, self.partition)
                 _report(done.findings)
 
+    def _check_repairs(self, conn: Conn) -> None:
+        """After the detections of these batches: whether the signals of repaired devices have come back."""
+        for watch in recoveries.watched(conn, self.partition, self.partitions):
+            engine = self._engines.get(watch["model"])
+            if engine is not None and watch["device_id"] in self._dirty.get(watch["model"], ()):
+                until = moment(engine.newest(watch["device_id"]))
+                if until > watch["look_at"]:
+                    recovery.look(conn, self._reader, engine.definition, watch, until, self.partition)
+
     def _learn_fleets(self, conn: Conn, at: Position, day: int) -> None:
         """At the beginning of a day of event time: the priors of new devices, and some devices' snapshots."""
+        recoveries.give_up(conn, moment(day * DAY) - recovery.GIVE_UP, self.partition, self.partitions)
         for model, engine in self._engines.items():
             if not engine.devices:
                 continue
