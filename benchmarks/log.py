@@ -47,17 +47,30 @@ class Cluster:
         ports, routes = ([free_port() for _ in range(NODES)] for _ in range(2))
         self.url = ",".join(f"nats://127.0.0.1:{port}" for port in ports)
         others = ", ".join(f'"nats://127.0.0.1:{port}"' for port in routes)
-        self._processes = []
-        for n in range(NODES):
-            file = folder / f"n{n}.conf"
+        self._program, self._ports = found, ports
+        self._files = [folder / f"n{n}.conf" for n in range(NODES)]
+        for n, file in enumerate(self._files):
             file.write_text(
                 f"server_name: n{n}\nlisten: 127.0.0.1:{ports[n]}\n"
                 f'jetstream {{ store_dir: "{folder}/n{n}", max_file_store: 20GB }}\n'
                 f"cluster {{ name: bench, listen: 127.0.0.1:{routes[n]}, routes: [{others}] }}\n"
             )
-            self._processes.append(subprocess.Popen([found, "-c", str(file)], stderr=subprocess.DEVNULL))
+        self._processes = [self._spawn(n) for n in range(NODES)]
         for port in ports:
             wait_for_port(port)
+
+    def _spawn(self, n: int) -> subprocess.Popen[bytes]:
+        return subprocess.Popen([self._program, "-c", str(self._files[n])], stderr=subprocess.DEVNULL)
+
+    def kill(self, n: int) -> None:
+        """kill -9 of one server."""
+        self._processes[n].kill()
+        self._processes[n].wait(10)
+
+    def start(self, n: int) -> None:
+        """Start it again."""
+        self._processes[n] = self._spawn(n)
+        wait_for_port(self._ports[n])
 
     def cpu(self) -> float:
         """CPU seconds of all servers so far."""

@@ -5,7 +5,7 @@ python -m benchmarks.faults [--kills N] [--quick] [--only NAME …]
     stage     a cluster, doors and a broker as processes that can be killed
     devices   devices that send numbered messages and resend what was not acknowledged
     proxy     a network that cuts, stalls and drops
-    kills     kill -9 of everything
+    kills     kill -9 of everything, also of JetStream's servers where they are installed
     weather   networks, disks, clocks, floods, late and shuffled streams
     herd      thousands of devices at once
 

@@ -24,6 +24,7 @@ KILLS: dict[str, tuple[Callable[..., dict[str, Any]], float]] = {
     "kill_backend": (kills.kill_backend, 0.06),
     "kill_postgres": (kills.kill_postgres, 0.06),
     "kill_broker": (kills.kill_broker, 0.08),
+    "kill_log": (kills.kill_log, 0.1),  # beyond the sum of the others
 }
 
 

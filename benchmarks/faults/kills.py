@@ -15,8 +15,9 @@ import psycopg
 
 from benchmarks.faults.devices import Device
 from benchmarks.faults.stage import Broker, Process, Stage, count, finish, free_port, running, until
+from benchmarks.log import Cluster
 from kit.errors import Unavailable
-from kit.settings import Collector
+from kit.settings import Collector, JetStream
 
 
 def devices_of(stage: Stage, port: int, *, token: bool = True) -> list[Device]:
@@ -146,6 +147,44 @@ def kill_broker(stage: Stage, kills: int, dice: random.Random) -> dict[str, Any]
         and not any(-1 <= kill - moment <= broker.autosave + 1 for kill in killed)
     ]
     return {"kills": kills} | figures | {"lost_by_broker": figures["lost"] - len(early), "lost": len(early)}
+
+
+def kill_log(stage: Stage, kills: int, dice: random.Random) -> dict[str, Any]:
+    """With JetStream between door and database, in turn: one of its three servers, a storage worker, the door."""
+    folder = Path(tempfile.mkdtemp(prefix="meantime-log-"))
+    try:
+        cluster = Cluster(folder)
+    except SystemExit as reason:
+        shutil.rmtree(folder, ignore_errors=True)
+        return {"skipped": str(reason)}
+    stage.fresh()
+    port = free_port()
+    log = JetStream(url=cluster.url, replicas=3, partitions=3, gigabytes=0.2)
+    settings = stage.settings(port, jetstream=log)
+    door = Process("ingest.endpoint", settings)
+    workers = [Process("ingest.log.worker", settings, suffix=suffix) for suffix in ("", "-2")]
+    try:
+        with running(door, *workers):
+            devices = devices_of(stage, port)
+            for number in range(kills):
+                before = progress(devices)
+                until(lambda before=before: progress(devices) > before, "an acknowledgement")  # type: ignore[misc]
+                time.sleep(dice.uniform(0, 0.3))
+                if number % 3 == 0:
+                    node = dice.randrange(3)
+                    cluster.kill(node)
+                    time.sleep(dice.uniform(0, 0.5))
+                    cluster.start(node)
+                else:
+                    victim = door if number % 3 == 1 else dice.choice(workers)
+                    victim.kill()
+                    victim.start()
+            finish(devices)
+            drained(stage, devices)
+    finally:
+        cluster.stop()
+        shutil.rmtree(folder, ignore_errors=True)
+    return {"kills": kills} | count(stage, devices)
 
 
 class OwnBroker:
