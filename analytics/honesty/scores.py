@@ -28,7 +28,8 @@ class Raise:
 
 @dataclass(frozen=True)
 class Failure:
-    """A row of reports.failure: a fault that an engineer found; `at` is when it was known, `repaired_at` when over."""
+    """A row of reports.failure: a fault that an engineer found. An alarm until `at` has announced it; it was over at
+    `repaired_at`."""
 
     device_id: int
     model: str

@@ -21,11 +21,11 @@ def raises(conn: Conn, start: datetime, end: datetime) -> list[Raise]:
 
 
 def failures(conn: Conn, start: datetime, end: datetime) -> list[Failure]:
-    """The faults that engineers found in a period (reports.failure). One that was prevented counts from when its
-    order was opened."""
+    """The faults that engineers found in a period (reports.failure). One that was prevented would have come later: an
+    alarm up to its repair has announced it, also by a rule that joined an order of another."""
     found = rows(
         conn,
-        """select device_id, model, failure_mode, case kind when 'breakdown' then fault_at else opened_at end as at,
+        """select device_id, model, failure_mode, case kind when 'breakdown' then fault_at else repaired_at end as at,
                   repaired_at
            from reports.failure
            where failure_mode is not null and repaired_at is not null and opened_at >= %s and opened_at < %s

@@ -3,6 +3,7 @@
 export function enhanceForms(root) {
   for (const form of root.querySelectorAll("form[data-act]")) {
     form.addEventListener("submit", (event) => {
+      if (event.submitter?.hasAttribute("formaction")) return; // goes elsewhere, as a page of its own
       event.preventDefault();
       send(form);
     });
