@@ -8,8 +8,10 @@ from dashboards.fleet import MODEL, SITE
 from dashboards.panels import Board, Panel
 
 _MTBF_WHAT = (
-    "Pooled operating hours ÷ failures, 90 % interval; devices that never failed count with their hours, planned "
-    "work is no failure. 运行小时合计÷故障次数，90% 置信区间；未故障设备计入小时，计划性工作不计故障。"
+    "Pooled operating hours ÷ failures, 90 % interval (no failure: a lower bound only); devices that never failed "
+    "count with their hours; planned work, needless visits and orders without a confirmed cause are no failures. "
+    "运行小时合计÷故障次数，90% 置信区间（无故障时仅有下限）；未故障设备计入小时；"
+    "计划性工作、无故障上门和原因未确认的工单不计故障。"
 )
 
 
@@ -39,8 +41,9 @@ BOARD: Final = Board(
               "Finished repair and condition-based orders with a real cause. 原因属实的已完成维修与视情工单。", "none"),
         _stat("MTTR", "平均修复时间", "avg(repair_hours)",
               "Mean hands-on hours per failure, without planned work. 每次故障平均作业小时，不含计划性工作。", "h"),
-        _stat("Time to restore", "恢复时间", "avg(restore_hours)",
-              "Mean hours from the fault until the machine was whole. 从故障发生到恢复的平均小时。", "h"),
+        _stat("Mean down time", "平均停机时间", "avg(down_hours)",
+              "Hours a failure stopped the machine: a breakdown since the fault, a prevented one during the work. "
+              "故障使设备停机的小时：停机故障自发生时起，提前预防仅作业期间。", "h"),
         _stat("First fix", "一次修复率", "avg(first_fix::int)",
               "Share repaired in one visit and not as a repeat. 一次上门即修复且非返修的比例。", "percentunit"),
         _mtbf("model", "MTBF by model", "按型号的 MTBF", 24),
