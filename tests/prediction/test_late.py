@@ -1,0 +1,88 @@
+"""Rows that come late: what was said since then is worked out again, what was decided stands."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from analytics.definitions import DAY, HOUR
+from analytics.prediction import late, scoring, train
+from analytics.prediction.failure import Settings
+from analytics.prediction.history import History, Log
+from analytics.store import moment
+from kit.database import Conn, rows, scalar
+from tests.prediction import stored
+from tests.prediction.machines import START, fleet
+from tests.prediction.stored import MODEL
+
+QUICK = Settings(iterations=20)
+
+
+@pytest.fixture
+def world(db: Conn) -> tuple[History, Log]:
+    history, failures = fleet(devices=6)
+    history = stored.write(db, history, failures)
+    with db.transaction():
+        train.train(db, MODEL, moment(START + 75 * DAY), settings=QUICK)
+    return history, failures
+
+
+def test_late_fault_codes_change_what_was_said_and_lose_no_order(
+    db: Conn, db_as: Callable[[str], Conn], world: tuple[History, Log]
+) -> None:
+    history, failures = world
+    at, device = int(failures.ts[2]), int(history.devices[0])
+    own = db_as("meantime_analytics")
+    for hours in range(-24, -8, 3):
+        with own.transaction():
+            scoring.score(own, MODEL, moment(at + hours * HOUR))
+    said = "select ts, probability, revised_at from analytics.prediction where device_id = %s order by ts"
+    before = rows(db, said, (device,))
+    raised = rows(db, "select id, kind, ts from analytics.detection order by id")
+    assert [row["kind"] for row in raised] == ["raise"]
+
+    late.notice(own)  # all that is there has been seen
+    assert scalar(db, "select count(*) from analytics.stale_prediction") == 0
+    batch = scalar(
+        db,
+        """insert into ingest.batch (door, messages, rows, readings, duplicates, first_ts, last_ts)
+           values ('test', 1, 1, 0, 0, %(ts)s, %(ts)s) returning id""",
+        {"ts": moment(at - 30 * HOUR)},
+    )
+    db.execute(  # the machine had told of other codes in the days before, when it could not be heard
+        """insert into ingest.fault_event (batch_id, device_id, ts, code, active)
+           select %s, %s, %s - n * interval '5 hours', 'E1', true from generate_series(0, 6) n""",
+        (batch, device, moment(at - 17 * HOUR)),
+    )
+    late.notice(own)
+    with own.transaction():
+        assert late.revise(own, MODEL) == 1
+    after = rows(db, said, (device,))
+    assert [row["ts"] for row in after] == [row["ts"] for row in before]
+    changed = [row["revised_at"] is not None for row in after]
+    assert changed == [
+        new["probability"] != old["probability"] for new, old in zip(after, before, strict=True)
+    ]
+    assert any(changed)
+    assert rows(db, "select id, kind, ts from analytics.detection order by id") == raised
+    others = scalar(
+        db,
+        "select count(*) from analytics.prediction where device_id <> %s and revised_at is not null",
+        (device,),
+    )
+    assert others == 0
+
+
+def test_rows_in_time_make_nothing_stale(db: Conn, world: tuple[History, Log]) -> None:
+    history, _ = world
+    now = int(history.known[-1])
+    with db.transaction():
+        scoring.score(db, MODEL, moment(now))
+    db.execute(
+        """insert into ingest.batch (door, messages, rows, readings, duplicates, first_ts, last_ts)
+           values ('test', 1, 1, 0, 0, %(ts)s, %(ts)s)""",
+        {"ts": moment(now + HOUR)},
+    )
+    late.notice(db)
+    assert scalar(db, "select count(*) from analytics.stale_prediction") == 0
