@@ -22,6 +22,7 @@ from analytics.fleet import Fleet
 from analytics.frame import Frozen
 from analytics.rules import Rules
 from analytics.state import Layout, State, Work
+from kit.errors import Invalid
 
 _ROW_BITS = 31  # a slot and a row of a block fit into one number
 MOST_IDS = 1 << 26  # devices with higher numbers are looked up one by one
@@ -56,7 +57,7 @@ class Engine:
             cls(definition, rules.detectors[cls.rule]) for cls in discover() if cls.rule in rules.detectors
         ]
         owners = {Baseline.OWNER: Baseline.FIELDS} | {d.rule: d.fields for d in self.detectors}
-        self.state = State(definition, owners)
+        self.state = State(definition, owners, {d.rule: d.version for d in self.detectors})
         self._slots: dict[int, int] = {}
         self._devices: list[int] = []  # by slot
         self._table: Ints = np.empty(0, np.int64)  # slot by device, -1: none
@@ -93,8 +94,15 @@ class Engine:
         return dict(zip(devices, self.state.dump(slots), strict=True))
 
     def load(self, device: int, data: bytes, layout: Layout | None = None) -> None:
-        """Take over a device's state as it was saved."""
-        self.state.load(self._slot(device), data, layout)
+        """Take over a device's state as it was saved.
+
+        Raises:
+            Invalid: it cannot be right; the device then is as new.
+        """
+        try:
+            self.state.load(self._slot(device), data, layout)
+        except Invalid as error:
+            raise Invalid(f"Device {device}: {error}") from error
 
     def _slot(self, device: int) -> int:
         slot = self._slots.setdefault(device, len(self._slots))

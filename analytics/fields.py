@@ -25,12 +25,14 @@ class Field:
     Attributes:
         start: what it is of a device that nothing is known of.
         rare: needed of few devices at a time.
+        lasting: means the same in every version of its owner.
     """
 
     name: str
     axes: tuple[str, ...] = ()
     start: float = 0.0
     rare: bool = False
+    lasting: bool = False
 
 
 @dataclass(frozen=True)

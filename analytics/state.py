@@ -123,7 +123,14 @@ class _Stores:
 class State:
     """The fields of several owners (baseline, detectors) for a growing number of devices (slots)."""
 
-    def __init__(self, definition: Definition, owners: Mapping[str, Sequence[Field]]) -> None:
+    def __init__(
+        self,
+        definition: Definition,
+        owners: Mapping[str, Sequence[Field]],
+        versions: Mapping[str, int] | None = None,
+    ) -> None:
+        """`versions` of the owners, default 1: what an owner of another version saved is not taken for its own,
+        except of fields that are `lasting`."""
         self._places: list[Place] = []
         # Hot fields without axes come first: they are split off together.
         self._singles = sum(not f.axes and not f.rare for fields in owners.values() for f in fields)
@@ -152,7 +159,10 @@ class State:
             for owner in owners
         }
         self.layout: Layout = [
-            {"field": f"{place.owner}.{place.field.name}", "axes": [list(labels) for labels in place.axes]}
+            {
+                "field": _named(place, versions or {}),
+                "axes": [list(labels) for labels in place.axes],
+            }
             for place in self._places
         ]
         self.width = sum(math.prod(place.shape) for place in self._places)
@@ -208,7 +218,7 @@ class State:
         """Take over a row that was saved under `layout` (default: this one); what it lacks stays as new.
 
         Raises:
-            Invalid: the data is not as long as its layout says.
+            Invalid: the data is not as long as its layout says, or holds what is no finite number.
         """
         layout = self.layout if layout is None else layout
         saved = saved_fields(data, layout)
@@ -235,13 +245,18 @@ Saved = dict[str, tuple[list[list[str]], Floats]]
 """`owner.field` → the labels of its axes, and its values."""
 
 
+def _named(place: Place, versions: Mapping[str, int]) -> str:
+    version = 1 if place.field.lasting else versions.get(place.owner, 1)
+    return f"{place.owner}{'' if version == 1 else f'@{version}'}.{place.field.name}"
+
+
 def saved_fields(data: bytes, layout: Layout) -> Saved:
     """A saved row by field.
 
     Raises:
-        Invalid: the data is not as long as its layout says.
+        Invalid: the data is not as long as its layout says, or holds what is no finite number.
     """
-    row = np.frombuffer(data, "<f8")
+    row = np.frombuffer(data[: len(data) // 8 * 8], "<f8")
     found: Saved = {}
     at = 0
     for entry in layout:
@@ -251,6 +266,8 @@ def saved_fields(data: bytes, layout: Layout) -> Saved:
             break
         found[entry["field"]] = entry["axes"], row[at:end].reshape(shape)
         at = end
-    if at != len(row) or len(found) != len(layout):
-        raise Invalid(f"A saved state of {len(row)} numbers is not as long as its layout says.")
+    if 8 * at != len(data) or len(found) != len(layout):
+        raise Invalid(f"A saved state of {len(data) / 8:g} numbers is not as long as its layout says.")
+    if not np.isfinite(row).all():
+        raise Invalid("A saved state holds what is no finite number.")
     return found

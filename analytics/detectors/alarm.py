@@ -17,8 +17,8 @@ from analytics.frame import Frozen
 from analytics.state import Rows
 
 FIELDS = (
-    Field("busy"),  # 1 where any of the others is not 0
-    Field("open", ("mode",), rare=True),
+    Field("busy", lasting=True),  # 1 where any of the others is not 0
+    Field("open", ("mode",), rare=True, lasting=True),
     Field("held", ("mode",), rare=True),  # hours above the limit; of an open mode, below the clearing level
     Field("was_over", ("mode",), rare=True),
     Field("onset", ("mode",), rare=True),  # when the score last rose above `suspect`; 0: it is below

@@ -18,6 +18,8 @@ def explained(definition: Definition, level: Floats, parts: Floats, is_open: Boo
     """
     symptom, sign = definition.weight > 0, definition.sign
     fits = symptom & ((sign == 0) | (sign * level[:, None, :] > 0))
+    if not len(definition.modes):
+        return np.zeros((len(level), 0))
     its = (parts[:, None, :] * fits).sum(axis=2) / np.maximum(parts.sum(axis=1, keepdims=True), 1e-12)
     best = its.argmax(axis=1)[:, None] == np.arange(its.shape[1])
     found: Floats = np.where(best | is_open, np.minimum(its / share, 1.0), 0.0)

@@ -55,7 +55,7 @@ class FaultCode(Detector):
         Field("active", ("code",), rare=True),
         Field("changed", ("code",), rare=True),  # event time of the newest event of the code
         Field("recent", ("code", "recent"), rare=True),
-        Field("open", ("mode",), rare=True),
+        Field("open", ("mode",), rare=True, lasting=True),
         Field("gone", ("mode",), rare=True),  # when the last active code of an open mode went
     )
 

@@ -38,7 +38,7 @@ class Limits(Detector):
         self.tuning: Tuning
         self._limits = definition.limits
         self.fields: tuple[Field, ...] = (
-            alarm.FIELDS if self._limits else (Field("open", ("mode",), rare=True),)
+            alarm.FIELDS if self._limits else (Field("open", ("mode",), rare=True, lasting=True),)
         )
         metrics, modes = definition.axis("metric"), definition.axis("mode")
         self._metric = np.array([metrics.index(limit.metric) for limit in self._limits], np.int64)

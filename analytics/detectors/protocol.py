@@ -85,6 +85,8 @@ class Detector:
 
     rule: ClassVar[str]
     version: ClassVar[int]
+    """Counted up when it decides otherwise or its fields mean something else: a state that another version saved is
+    not taken for its own, so it starts anew; what is open stays open."""
     on: ClassVar[bool] = True
     """Whether it runs unless the rules say otherwise; of a detector that is off, a table `[rule]` switches it on."""
     Tuning: ClassVar[type[Any]]
