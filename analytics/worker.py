@@ -21,6 +21,7 @@ from analytics.store import Position, moment
 from analytics.whatif.worker import job as backtest_job
 from kit import follow, logs
 from kit.database import Conn
+from kit.errors import Invalid
 from kit.process import Job, Worker
 from kit.settings import Settings
 from kit.shares import Shares
@@ -105,7 +106,11 @@ class Partition:
         for device, model, layout, state in store.states(conn, self.partition, self.partitions):
             if (engine := self._engines.get(model)) is None:
                 continue
-            engine.load(device, state, layouts[layout])
+            try:
+                engine.load(device, state, layouts[layout])
+            except Invalid as refusal:  # one device's spoilt state must not keep the others from being watched
+                log.error("state refused, starting anew", device=device, error=str(refusal))
+                continue
             left = switched_off.closings(
                 engine.definition, state, layouts[layout], rules.detectors, stand.batch
             )
