@@ -180,7 +180,7 @@ class Connection(asyncio.BufferedProtocol):
         self.known = device.id > 0
         self.stream.limit = terms.max_packet
         self.keep_alive = greeting.keep_alive(packet, terms) * 1.5
-        self.write(encode(packet.version, greeting.welcome(packet, self.client_id, terms)))
+        self.write(greeting.said(packet.version, greeting.welcome(packet, self.client_id, terms)))
         return True
 
     def begin(self) -> None:

@@ -20,6 +20,7 @@ from ingest.connection import Connection
 from ingest.customs import Customs
 from ingest.doorkeeper import Doorkeeper
 from ingest.greeting import Terms
+from ingest.hatch import Hatch
 from ingest.log import front
 from ingest.log.choice import chosen
 from ingest.log.offsets import COMMANDS
@@ -71,6 +72,7 @@ class Endpoint:
         self.numbered: dict[int, Connection] = {}
         self.of_device: dict[str, set[Connection]] = {}
         self._loop: asyncio.AbstractEventLoop
+        self._hatch = Hatch()
         dsn = url(settings)
         self.keeper = Doorkeeper(
             f"{socket.gethostname()}:{settings.endpoint.host}:{settings.endpoint.port}{suffix}",
@@ -92,6 +94,7 @@ class Endpoint:
     async def serve(self, stop: threading.Event, *, ready: threading.Event | None = None) -> None:
         """Listen until `stop` is set."""
         self._loop = asyncio.get_running_loop()
+        self._hatch.open(self._loop)
         self.pulse.start()
         self.pipeline.start()
         server = await self._listen()
@@ -273,8 +276,7 @@ class Endpoint:
     # --- what the pulse does every second
 
     def soon(self, call: Any, *args: Any) -> None:
-        if not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(call, *args)
+        self._hatch.put(call, *args)
 
     def _beat_door(self, conn: Conn) -> None:
         sessions.beat(conn, self.keeper.open(conn))

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
 from ingest.customs import matches
 from ingest.mqtt import packets as p
+from ingest.mqtt.encode import encode
 from ingest.mqtt.packets import V5, Reason
 
 LONGEST_CLIENT_ID = 256
@@ -60,6 +62,12 @@ def welcome(packet: p.Connect, client_id: str, terms: Terms) -> p.ConnAck:
         session_expiry=0 if packet.session_expiry else None,
         shared=False,
     )
+
+
+@lru_cache(1000)
+def said(version: int, answer: p.ConnAck) -> bytes:
+    """The bytes of an answer. Devices of a kind all hear the same."""
+    return encode(version, answer)
 
 
 def subscribe(
