@@ -1,4 +1,4 @@
-"""What fails most, and how honest the alarms were."""
+"""What fails most."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from api.accounts import User
 from api.queries import reliability_record as stored
 from api.queries.reliability import labels
 from api.queries.reliability_record import Ask
-from kit.database import Conn, rows
+from kit.database import Conn
 
 Of = Literal["failure_mode", "component", "cause", "fault_code", "model", "site", "customer", "device"]
 Weight = Literal["failures", "down_hours", "repair_hours"]
@@ -80,12 +80,3 @@ def _codes(found: list[dict[str, Any]]) -> list[Bar]:
         for row in pareto.pareto({key: row["raises"] for key, row in by_key.items()})
         if (of := by_key[row.name])
     ]  # fmt: skip
-
-
-def quality(conn: Conn) -> list[dict[str, Any]]:
-    """How well each rule foresees: signals that became orders, and orders an engineer confirmed."""
-    return rows(
-        conn,
-        """select rule, model, failure_mode, name_en, name_zh, raises, orders, confirmed from reports.detection_quality
-           where orders > 0 order by orders desc limit 30""",
-    )

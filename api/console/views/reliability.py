@@ -32,21 +32,20 @@ MOST = 12  # rows of a Pareto
 
 @router.get("")
 def overview(request: Request, conn: Tx, user: Reader, own: Own) -> HTMLResponse:
-    """Groups with their figures, what fails most, how failures recur, how honest the alarms were."""
+    """Groups with their figures, what fails most, how failures recur."""
     zone = own.settings.timezone
     ask, t = form.asked(request.query_params, zone), words(language_of(request, user))
     found = reliability.table(conn, user, ask)
     of, weight = _ranking(request)
     bars = ranks.ranking(conn, user, ask, of, weight)
     recurring = reliability.growth(conn, user, ask)
-    office = user.role not in ("customer", "provider")
     return page(
         request, "reliability.html", user, present(conn)[0],
         ask=ask, found=found, choices=reliability.choices(conn, user), kinds=reliability.KINDS, items=ITEMS, where=zone,
         shown=form.shown(ask, zone), link=form.linker(ask, zone), intervals=_intervals(t, found),
         overall=_overall(found), bars=bars[:MOST], more=len(bars) - MOST, of=of, weight=weight, rankings=RANKINGS,
         weights=get_args(Weight), recurring=recurring, growth_plot=lifeplots.growth(t, recurring),
-        mcf_plot=lifeplots.recurrence(t, recurring), quality=ranks.quality(conn) if office else [],
+        mcf_plot=lifeplots.recurrence(t, recurring),
     )  # fmt: skip
 
 
