@@ -9,7 +9,7 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,7 +22,7 @@ from ingest import copying, device_types, registry, storage
 from ingest.catalogue import Catalogue
 from ingest.intake import Bounds, Intake
 from ingest.message import Arrival
-from ingest.rows import HEADER, TRAILER, Block, binary, settle
+from ingest.rows import Block, settle
 from ingest.topics import Topics
 from kit.database import Conn, connect, scalar
 from kit.process import stop_on_signals
@@ -84,12 +84,16 @@ class Bench:
         """Rows that are committed."""
         return int(scalar(self.conn, "select coalesce(sum(rows), 0) from ingest.batch"))
 
-    def wait(self, count: int, seconds: float = 120) -> None:
+    def wait(self, count: int) -> None:
         """Return once so many rows are committed."""
+        self.until(lambda: self.stored() >= count)
+
+    def until(self, true: Callable[[], bool], seconds: float = 120) -> None:
+        """Return once something is true."""
         end = time.monotonic() + seconds
-        while self.stored() < count:
+        while not true():
             if time.monotonic() > end:
-                raise TimeoutError(f"{self.stored()} of {count} rows after {seconds} s")
+                raise TimeoutError(f"not true after {seconds} s; {self.stored()} rows are stored")
             time.sleep(0.02)
 
     def door_rate(self) -> float:
@@ -112,22 +116,36 @@ class Bench:
         """Settings of this database; parts are the settings' own groups."""
         return Settings(database_url=self.dsn, **parts)
 
-    def copy_rate(self, load: Load, batch: int = 5000) -> float:
-        """The limit: the same rows, made beforehand, by binary COPY into the same empty table, committed in batches."""
-        self.empty()
+    def check(self, rows: int) -> None:
+        """Make sure that so many rows are stored."""
+        stored = self.conn.execute("select count(*) from ingest.telemetry").fetchone()
+        if stored != (rows,):
+            raise AssertionError(f"{stored} rows are stored, {rows} were sent")
+
+    def detail(self, name: str) -> float:
+        """A live figure of the end point, as it last told."""
+        return float(
+            scalar(self.conn, "select detail->>%s from kit.process where name = 'endpoint'", (name,))
+        )
+
+    def packed(self, load: Load, batch: int = 5000) -> list[bytes]:
+        """The rows of a load as binary COPY, in batches as a door writes them."""
         with connect(self.dsn, role=ROLE, autocommit=True) as conn:
             blocks = _blocks(conn, load, batch)
-            into = copying.INTO_TELEMETRY
-            data = [b"".join([HEADER, binary(block, n), TRAILER]) for n, block in enumerate(blocks)]
             with conn.transaction():
-                storage.ensure(
-                    conn, {int(n) for block in blocks for n in np.unique(block.ts // storage.CHUNK_US)}
-                )
+                storage.ensure(conn, {n for block in blocks for n in storage.chunks_of(block.ts)})
+        return [copying.packed([block], n) for n, block in enumerate(blocks)]
+
+    def copy_rate(self, pieces: Sequence[bytes], rows: int) -> float:
+        """The limit: rows made beforehand by binary COPY into the same empty table, a transaction for each batch, on
+        one connection as a door has."""
+        self.empty()
+        with connect(self.dsn, role=ROLE, autocommit=True) as conn:
             began = time.perf_counter()
-            for piece in data:
-                with conn.transaction(), conn.cursor().copy(into) as copy:
+            for piece in pieces:
+                with conn.transaction(), conn.cursor().copy(copying.INTO_TELEMETRY) as copy:
                     copy.write(piece)
-            return load.count / (time.perf_counter() - began)
+            return rows / (time.perf_counter() - began)
 
     def close(self) -> None:
         self.conn.close()

@@ -14,6 +14,7 @@ import socket
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 import psutil
@@ -22,8 +23,14 @@ from ingest.mqtt import packets as p
 from ingest.mqtt.encode import encode
 from ingest.mqtt.packets import V311
 
+_VALUES = [repr(n / 100) for n in range(10_000)]
 BLOCK = 100  # messages sent in one piece
 ACK_BYTES = 4
+
+
+@cache
+def _template(k: int) -> str:
+    return json.dumps({"ts": 0, "values": {f"m{j}": 0 for j in range(k)}}).replace(": 0", ": %s")
 
 
 @dataclass(frozen=True)
@@ -46,9 +53,9 @@ class Load:
     def message(self, n: int) -> tuple[str, bytes]:
         """Topic and payload of the nth message."""
         uid = self.uids[n % len(self.uids)]
-        values = {f"m{j}": (n * 7919 + j * 104_729) % 10_000 / 100 for j in range(self.k)}
         ts = self.start_ms + (self.first + n) // len(self.uids)
-        return f"meantime/{uid}/telemetry", json.dumps({"ts": ts, "values": values}).encode()
+        values = [_VALUES[(n * 7919 + j * 104_729) % len(_VALUES)] for j in range(self.k)]
+        return f"meantime/{uid}/telemetry", (_template(self.k) % (ts, *values)).encode()
 
     def frames(self, mine: range) -> list[bytes]:
         """QoS 1 frames of some messages; a repeat follows soon after its original."""
@@ -69,7 +76,7 @@ class Line:
     blocks: list[tuple[bytes, int]]
     sent: int = 0
     acked: int = 0
-    rest: bytes = b""
+    rest: memoryview = field(default_factory=lambda: memoryview(b""))
     half: int = 0
     due: list[float] = field(default_factory=list)
 
@@ -182,7 +189,8 @@ def _step(line: Line, mask: int, window: int) -> None:
         )
     if mask & selectors.EVENT_WRITE:
         if not line.rest and line.blocks and line.sent - line.acked < window:
-            line.rest, count = line.blocks.pop()
+            block, count = line.blocks.pop()
+            line.rest = memoryview(block)
             line.sent += count
         if line.rest:
             line.rest = line.rest[line.sock.send(line.rest) :]

@@ -21,7 +21,9 @@ from kit import logs
 
 log = logs.get(__name__)
 
-PIECE = 1000  # messages decoded at once
+# Decoded at once: messages of so many bytes together (`Buffer` counts what their objects take, too).
+PIECE_BYTES = 300_000
+LEAST, MOST = 100, 1000  # messages of a piece
 
 
 class Ahead:
@@ -59,7 +61,7 @@ class Ahead:
         with self._changed:
             first = not self.buffer.waiting
             full = self.buffer.add(chunk)
-            if first or self.buffer.queued >= PIECE:
+            if first or self.buffer.queued >= self._piece():
                 self._changed.notify_all()
             return full
 
@@ -110,8 +112,12 @@ class Ahead:
         if left > 0:
             self._changed.wait_for(lambda: self.buffer.queued >= self._batch or self._closing, left)
 
+    def _piece(self) -> int:
+        """How many messages to decode at once: fewer of large ones."""
+        return min(MOST, max(LEAST, PIECE_BYTES * self.buffer.count // max(1, self.buffer.size)))
+
     def _worth_while(self) -> bool:
-        return self._going and self.buffer.queued >= PIECE and self._count < self._batch
+        return self._going and self.buffer.queued >= self._piece() and self._count < self._batch
 
     def _run(self) -> None:
         while True:
@@ -120,7 +126,7 @@ class Ahead:
                 if self._closing:
                     return
                 self._decoding = True
-                piece = Piece(self.buffer.take(min(PIECE, self._batch - self._count)))
+                piece = Piece(self.buffer.take(min(self._piece(), self._batch - self._count)))
             try:
                 piece.foreseen = self._foresee(piece.arrivals)
             except Exception as error:  # the writer finds it again and deals with it

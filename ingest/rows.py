@@ -124,6 +124,8 @@ def _outlier(layout: Layout, row: list[int], values: Floats, possible: npt.NDArr
 def _place(layout: Layout, values: Floats) -> Floats:
     if layout.names == layout.metrics:
         return values
+    if len(layout.names) == len(layout.metrics):
+        return np.take(values, np.argsort(layout.place), axis=1)
     placed = np.full((len(values), len(layout.metrics)), np.nan)
     placed[:, layout.place] = values
     return placed
@@ -149,18 +151,18 @@ def _numbered(seq: Ints, values: Floats, seed: int) -> Ints:
     open_ = seq == NO_SEQ
     if not open_.any():
         return seq
-    bits = np.ascontiguousarray(values + 0.0).view(np.uint64)  # + 0.0: minus zero is zero
     state = np.full(len(seq), seed, np.uint64)
-    for column in range(bits.shape[1]):
-        state = (state ^ bits[:, column]) * _STIR
+    for column in range(values.shape[1]):
+        bits = (values[:, column] + 0.0).view(np.uint64)  # + 0.0: minus zero is zero
+        state = (state ^ bits) * _STIR
         state ^= state >> np.uint64(29)
     state = (state ^ state >> np.uint64(32)) * _STIR
     return np.where(open_, (state >> np.uint64(1)).view(np.int64), seq)
 
 
 @cache
-def _layout(width: int) -> tuple[np.dtype[Any], npt.NDArray[Any]]:
-    """The binary COPY row with `width` values, and one row with its constants filled in."""
+def _layout(width: int) -> tuple[np.dtype[Any], npt.NDArray[np.uint8]]:
+    """The binary COPY row with `width` values, and the bytes of one row with its constants filled in."""
     dtype = np.dtype(
         [("fields", ">i2"),
          ("n0", ">i4"), ("batch", ">i8"), ("n1", ">i4"), ("ts", ">i8"), ("n2", ">i4"), ("device", ">i4"),
@@ -173,19 +175,20 @@ def _layout(width: int) -> tuple[np.dtype[Any], npt.NDArray[Any]]:
     row["fields"], row["n0"], row["n1"], row["n2"], row["n3"], row["n4"], row["n5"] = 7, 8, 8, 4, 8, 4, 8
     row["size"], row["dims"], row["type"], row["length"], row["lower"] = 20 + 12 * width, 1, 701, width, 1
     row["values"]["n"] = 8
-    return dtype, row
+    return dtype, row.view(np.uint8)
 
 
 def binary(block: Block, batch_id: int) -> bytes:
     """The rows as PostgreSQL's binary COPY has them, in the order of `storage.COLUMNS`."""
     dtype, constants = _layout(block.values.shape[1])
-    rows = np.empty(len(block), dtype)
-    rows[:] = constants
+    raw = np.empty((len(block), dtype.itemsize), np.uint8)
+    raw[:] = constants  # as bytes: NumPy would copy field by field
+    rows = raw.view(dtype)[:, 0]
     rows["batch"], rows["shape"] = batch_id, block.layout.shape_id
     rows["ts"], rows["received"] = block.ts - PG_EPOCH, block.received - PG_EPOCH
     rows["device"], rows["seq"] = block.device, block.seq
     rows["values"]["value"] = block.values
-    return rows.tobytes()
+    return raw.tobytes()
 
 
 def readings(blocks: list[Block]) -> int:

@@ -1,0 +1,132 @@
+"""The parts of the ingest benchmark at a broker: the collector next to what reads without storing, and its peers."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+
+from benchmarks import brokers, peers
+from benchmarks.bench import Bench, door, emit, median
+from benchmarks.brokers import Broker
+from benchmarks.publishing import Background, Load, cpu, cpu_of_children, elsewhere, publish
+from kit.settings import Collector
+
+LINES, WINDOW = 4, 16_000
+QUICK = {4: 120_000, 64: 30_000}
+FULL = {1: 360_000, 4: 360_000, 16: 240_000, 64: 96_000}
+
+
+class AtBroker:
+    """mosquitto stands between the devices and Meantime; each part empties the tables first."""
+
+    def __init__(self, made: Bench, quick: bool) -> None:
+        self.bench, self.quick, self.rounds = made, quick, 1 if quick else 3
+        self.counts = QUICK if quick else FULL
+        self._started: float | None = None
+
+    def collector(self) -> None:
+        """Draining a backlog and live, next to mosquitto_sub and a reader that only acknowledges."""
+        for k, count in self.counts.items():
+            load = self.bench.load(count, k)
+            for mode in ("drain", "live"):
+                rounds = [self._round(load, mode) for _ in range(self.rounds)]
+                ratio = median([each["collector"] / each["mosquitto_sub"] for each in rounds])
+                goal = {"goal": 1.8 if mode == "drain" else 1.0} if k == 4 else {}
+                rates = {
+                    f"{name}_per_s": round(median([each[name] for each in rounds])) for name in rounds[0]
+                }
+                emit(f"ingest.collector.{mode}_ratio.k{k}", ratio, "ratio", **goal, **rates)
+                emit(
+                    f"ingest.collector.{mode}_readings_per_s.k{k}", rates["collector_per_s"] * k, "readings/s"
+                )
+
+    def _round(self, load: Load, mode: str) -> dict[str, float]:
+        rates = {"mosquitto_sub": self._sub(load, mode), "collector": self._collect(load, mode)}
+        if mode == "drain":
+            rates["reader"] = self._reader(load)
+        return rates
+
+    def _sub(self, load: Load, mode: str) -> float:
+        broker = Broker(self.bench.folder)
+        try:
+            command = brokers.sub_command(broker.port, "sub", load.count)
+            brokers.subscribe(broker.port, "sub")
+            publisher = Background(publish, broker.port, load, None, LINES, WINDOW)
+            if mode == "drain":
+                publisher.result()
+                began = time.perf_counter()
+                subprocess.run(command, stdout=subprocess.DEVNULL, check=True, timeout=120)
+                return float(load.count / (time.perf_counter() - began))
+            subprocess.run(command, stdout=subprocess.DEVNULL, check=True, timeout=120)
+            ended, sent = time.perf_counter(), publisher.result()
+            return float(load.count / (sent.seconds + max(0.0, ended - publisher.ended)))
+        finally:
+            broker.stop()
+
+    def _collect(self, load: Load, mode: str) -> float:
+        self.bench.empty()
+        broker = Broker(self.bench.folder)
+        where = Collector(host="127.0.0.1", port=broker.port, client_id="meantime")
+        try:
+            brokers.subscribe(broker.port, "meantime")
+            publisher = Background(publish, broker.port, load, None, LINES, WINDOW)
+            if mode == "drain":
+                publisher.result()
+            before = cpu_of_children(self.bench.pid)
+            with door("ingest.collector", self.bench.settings(collector=where)) as pid:
+                self.bench.wait(load.count)
+                ended, own = time.perf_counter(), cpu(pid)
+                server = cpu_of_children(self.bench.pid) - before
+            sent = publisher.result()
+            self.bench.check(load.count)
+            if mode == "live":
+                return float(load.count / (sent.seconds + max(0.0, ended - publisher.ended)))
+            own = (own - self._start_cpu()) / load.count * 1e6
+            emit(f"ingest.cpu_us_per_message.collector.k{load.k}", own, "µs", start="not included")
+            emit(f"ingest.cpu_us_per_message.collector_postgres.k{load.k}", server / load.count * 1e6, "µs")
+            return self.bench.door_rate()
+        finally:
+            broker.stop()
+
+    def _start_cpu(self) -> float:
+        """CPU seconds that a collector takes to start, measured once at a broker with nothing to say."""
+        if self._started is None:
+            broker = Broker(self.bench.folder)
+            where = Collector(host="127.0.0.1", port=broker.port, client_id="idle")
+            with door("ingest.collector", self.bench.settings(collector=where)) as pid:
+                time.sleep(4)
+                self._started = cpu(pid)
+            broker.stop()
+        return self._started
+
+    def _reader(self, load: Load) -> float:
+        broker = Broker(self.bench.folder)
+        try:
+            brokers.subscribe(broker.port, "reader")
+            elsewhere(publish, broker.port, load, None, LINES, WINDOW)
+            took, _ = elsewhere(brokers.read, broker.port, "reader", load.count)
+            return float(load.count / took)
+        finally:
+            broker.stop()
+
+    def peers(self) -> None:
+        """paho and aiomqtt draining the same backlog into the same table by the same store."""
+        load = self.bench.load(20_000 if self.quick else 120_000, 4)
+        for name, drain in (("paho", peers.paho), ("aiomqtt", peers.aiomqtt)):
+            self.bench.empty()
+            broker = Broker(self.bench.folder)
+            try:
+                brokers.subscribe(broker.port, name)
+                elsewhere(publish, broker.port, load, None, LINES, WINDOW)
+                took, used = elsewhere(drain, broker.port, self.bench.dsn, name, load.count)
+            finally:
+                broker.stop()
+            self.bench.check(load.count)
+            emit(
+                f"ingest.peer.{name}.messages_per_s",
+                load.count / took,
+                "msg/s",
+                k=4,
+                acknowledges=peers.WHEN[name],
+            )
+            emit(f"ingest.cpu_us_per_message.{name}.k4", used / load.count * 1e6, "µs")
