@@ -19,7 +19,6 @@ from analytics.definitions import Definition
 from analytics.detectors.protocol import Finding
 from analytics.engine import Engine
 from analytics.fleet import Fleet
-from analytics.prediction import scoring
 from analytics.reader import Reader
 from analytics.recovery import store as recoveries
 from analytics.recovery import worker as recovery
@@ -27,6 +26,7 @@ from analytics.store import Position, microseconds
 from kit.database import Conn, one
 from kit.errors import NotFound
 
+PREDICTION = "prediction"
 CLOSE = 1e-9  # relative difference of recomputed numbers that another machine's arithmetic may make
 
 
@@ -67,7 +67,9 @@ def explain(conn: Conn, detection_id: int) -> Explanation:
     hashed = evidence.telemetry_hash(
         conn, row["device_id"], row["telemetry_from"], row["telemetry_to"], row["through_batch"]
     )
-    if row["rule"] == scoring.RULE:
+    if row["rule"] == PREDICTION:
+        from analytics.prediction import scoring  # brings scikit-learn along: only where it is needed
+
         recomputed = scoring.recompute(conn, row)
     elif row["rule"] == recoveries.RULE:
         definitions = store.definitions(conn)
