@@ -61,15 +61,18 @@ def record(conn: Conn, user: User | None, ask: Ask) -> Record:
     return Record(since, until, units, events, catalog(conn))
 
 
+# Most questions are about all there is: then the ages stand in two rows a device, and nothing has to be searched.
 _UNITS: Final[LiteralString] = """
-    select a.id, d.uid, d.model, a.site_id, s.customer_id, f.first_ts, n.ts as last_ts,
-           coalesce(reports.life_at(a.id, %(since)s), 0) as age_from,
-           coalesce(reports.life_at(a.id, %(until)s), 0) as age_to,
-           coalesce(reports.life_at(a.id, '-infinity'), 0) as age_first
+    select a.id, d.uid, d.model, a.site_id, s.customer_id, f.first_ts,
+           coalesce(case when %(since)s = timestamptz '-infinity' then f.age end,
+                    reports.life_at(a.id, %(since)s), 0) as age_from,
+           coalesce(case when n.ts <= %(until)s then n.life end, reports.life_at(a.id, %(until)s), 0) as age_to,
+           coalesce(f.age, reports.life_at(a.id, '-infinity'), 0) as age_first
     from fsm.device a join ingest.device d on d.id = a.id join fsm.site s on s.id = a.site_id
     left join ingest.run_hours n on n.device_id = a.id
     left join lateral (
-        select coalesce(h.first_ts, h.day::timestamp at time zone 'UTC') as first_ts from ingest.run_hours_day h
+        select coalesce(h.first_ts, h.day::timestamp at time zone 'UTC') as first_ts, h.life - h.counted as age
+        from ingest.run_hours_day h
         where h.device_id = a.id order by h.day limit 1) f on true
     where (%(model)s = '' or d.model = %(model)s) and (%(site_id)s::int is null or a.site_id = %(site_id)s)
       and (%(customer_id)s::int is null or s.customer_id = %(customer_id)s)
