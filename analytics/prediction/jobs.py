@@ -1,6 +1,6 @@
 """The jobs of failure prediction and remaining life in the analytics worker: score each step, learn when it is time.
 
-Learning takes minutes of computing, so it runs in a process of its own (`python -m analytics.prediction.jobs MODEL`),
+Learning takes minutes of computing, so it runs in a process of its own (`python -m analytics.prediction.learn MODEL`),
 one at a time and at low priority; the worker only starts it and looks whether it has ended.
 """
 
@@ -11,17 +11,15 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import datetime, timedelta
 
-from analytics.prediction import drift, failure, late, life_scoring, life_train, scoring, store, stored, train
+from analytics.prediction import drift, failure, late, life_scoring, scoring, store, stored, train
 from analytics.store import microseconds
 from kit import clock, logs, settings
-from kit.database import EPOCH, Conn, connect, url
-from kit.process import Job, die_with_parent
+from kit.database import EPOCH, Conn
+from kit.process import Job
 
 log = logs.get(__name__)
-ROLE = "meantime_analytics"
 SCORE_SECONDS = 60.0
 LEARN_SECONDS = 600.0
 LEARN_AGAIN = timedelta(days=30)
@@ -120,30 +118,6 @@ def start_process(dsn: str, model: str, *, iterations: int | None = None) -> sub
     """Learn one device type in a process of its own; `iterations` of boosting, by default as many as is good."""
     more = [] if iterations is None else [str(iterations)]
     return subprocess.Popen(
-        [sys.executable, "-m", "analytics.prediction.jobs", model, str(os.getpid()), *more],
+        [sys.executable, "-m", "analytics.prediction.learn", model, str(os.getpid()), *more],
         env=settings.environment(database_url=dsn) | {"OMP_NUM_THREADS": "1"},
     )
-
-
-def main(model: str, parent: int | None = None, iterations: int | None = None) -> None:
-    """The learning process."""
-    of_failures, of_lives = failure.Settings(), life_train.SETTINGS
-    if iterations is not None:
-        of_failures = replace(of_failures, iterations=iterations)
-        of_lives = replace(of_lives, iterations=iterations)
-    if parent is not None:
-        die_with_parent(parent)
-    os.nice(10)
-    dsn = url(settings.load())
-    with connect(dsn, role=ROLE, application="analytics.learn", autocommit=True) as conn:
-        conn.execute("set idle_in_transaction_session_timeout = 0")
-        with conn.transaction():
-            found = train.train(conn, model, clock.now(conn), settings=of_failures)
-        with conn.transaction():
-            found += life_train.learn(conn, model, clock.now(conn), of_lives)
-    for one in found:
-        log.info("learned", model=model, component=one.component, promoted=one.promoted, verdict=one.verdict)
-
-
-if __name__ == "__main__":
-    main(sys.argv[1], *map(int, sys.argv[2:4]))

@@ -1,0 +1,42 @@
+"""The learning process: failures and remaining lives of one device type, `python -m analytics.prediction.learn MODEL`.
+
+A module of its own, because what the worker watches the live error with (river) takes seconds to import.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import replace
+
+from analytics.prediction import failure, life_train, train
+from kit import clock, logs, settings
+from kit.database import connect, url
+from kit.process import die_with_parent
+
+log = logs.get(__name__)
+ROLE = "meantime_analytics"
+
+
+def main(model: str, parent: int | None = None, iterations: int | None = None) -> None:
+    """The learning process."""
+    of_failures, of_lives = failure.Settings(), life_train.SETTINGS
+    if iterations is not None:
+        of_failures = replace(of_failures, iterations=iterations)
+        of_lives = replace(of_lives, iterations=iterations)
+    if parent is not None:
+        die_with_parent(parent)
+    os.nice(10)
+    dsn = url(settings.load())
+    with connect(dsn, role=ROLE, application="analytics.learn", autocommit=True) as conn:
+        conn.execute("set idle_in_transaction_session_timeout = 0")
+        with conn.transaction():
+            found = train.train(conn, model, clock.now(conn), settings=of_failures)
+        with conn.transaction():
+            found += life_train.learn(conn, model, clock.now(conn), of_lives)
+    for one in found:
+        log.info("learned", model=model, component=one.component, promoted=one.promoted, verdict=one.verdict)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], *map(int, sys.argv[2:4]))
