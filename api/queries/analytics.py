@@ -70,6 +70,10 @@ def honesty(conn: Conn, start: datetime, end: datetime, model: str | None) -> di
     told = asdict(found)
     for actor in told["load"]["bad_actors"]:
         actor["device_uid"] = uids[actor["device_id"]]
+    in_force = tuning.in_force(conn)
+    for proposal in told["proposals"]:  # with all else that is in force, as it would be tried
+        own = {rule: in_force.get(rule, {}) | table for rule, table in proposal["rules"].items()}
+        proposal["try_rules"] = in_force | own
     return told | {"daily": [{"day": day, "raises": count} for day, count in found.daily]}
 
 
@@ -113,6 +117,17 @@ def explanation(conn: Conn, order_id: int) -> dict[str, Any]:
     return {
         "order_id": order_id, "ok": bool(found) and all(one["ok"] for one in found), "detections": found,
     }  # fmt: skip
+
+
+def names(conn: Conn) -> dict[tuple[str, str], dict[str, Any]]:
+    """Failure modes and metrics by model and code, for people."""
+    found = conn.execute(
+        """select model, code, name_en, name_zh from ingest.failure_mode
+           union all select model, name, name_en, name_zh from ingest.metric"""
+    ).fetchall()
+    return {
+        (model, code): {"name_en": english, "name_zh": chinese} for model, code, english, chinese in found
+    }
 
 
 _SHOWN = ("ts", "kind", "rule", "rule_version", "failure_mode", "severity", "score", "evidence", "telemetry_from",

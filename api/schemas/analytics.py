@@ -195,7 +195,8 @@ class LoadOut(Row):
 
 
 class ProposalOut(Row):
-    """A limit that would have been better, with what it rests on; nothing changes by itself."""
+    """A limit that would have been better, with what it rests on; nothing changes by itself. `try_rules` is the
+    proposal with all else that is in force, for a backtest."""
 
     model: str
     rule: str
@@ -209,6 +210,7 @@ class ProposalOut(Row):
     text_en: str
     text_zh: str
     orders: list[tuple[int, str, float]]
+    try_rules: dict[str, dict[str, Any]]
 
 
 class DayOut(Row):

@@ -48,7 +48,7 @@ def alarms(
         found=found, model=model, since=since, until=until, models=reads.prices(conn),
         daily=timeline.daily(t, found["daily"], own.settings.timezone), share=timeline.share,
         strips=[timeline.strip(t, one) for one in found["proposals"]],
-        tomls=[write(tuning.in_force(conn) | one["rules"]) for one in found["proposals"]],
+        tomls=[write(one["try_rules"]) for one in found["proposals"]],
         may_tune=may(user, "analytics.tune"),
     )  # fmt: skip
 
@@ -128,5 +128,5 @@ def explanation(request: Request, order_id: int, conn: Tx, user: Reader) -> HTML
     scope.order(conn, user, order_id)
     return page(
         request, "explanation.html", user, clock.load(conn),
-        order=orders.order(conn, user, order_id), found=reads.explanation(conn, order_id),
+        order=orders.order(conn, user, order_id), found=reads.explanation(conn, order_id), names=reads.names(conn),
     )  # fmt: skip

@@ -19,7 +19,6 @@ from api.idempotency import once
 from api.permissions import may, require
 from api.queries import analytics as reads
 from api.routes.analytics import TUNING, apply_backtest, period
-from kit.database import Conn
 
 router = APIRouter(include_in_schema=False, prefix="/analytics/backtests")
 Reader = Annotated[User, Depends(require("analytics.read"))]
@@ -84,20 +83,9 @@ def one(request: Request, backtest_id: int, conn: Tx, user: Reader, own: Own) ->
     return page(
         request, "backtest.html", user, present(conn)[0],
         found=found, chart=drawn[0], more=drawn[1], toml=rules_text.write(found["rules"]), sign=timeline.mark,
-        version=newest[0].id if newest else 0, names=_names(conn), may_tune=may(user, "analytics.tune"),
+        version=newest[0].id if newest else 0, names=reads.names(conn), may_tune=may(user, "analytics.tune"),
         busy=found["state"] in backtests.OPEN,
     )  # fmt: skip
-
-
-def _names(conn: Conn) -> dict[tuple[str, str], dict[str, Any]]:
-    """Failure modes and metrics by model and code, for people."""
-    found = conn.execute(
-        """select model, code, name_en, name_zh from ingest.failure_mode
-           union all select model, name, name_en, name_zh from ingest.metric"""
-    ).fetchall()
-    return {
-        (model, code): {"name_en": english, "name_zh": chinese} for model, code, english, chinese in found
-    }
 
 
 @router.post("/{backtest_id}/cancel", dependencies=TUNING)

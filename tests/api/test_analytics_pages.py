@@ -1,0 +1,90 @@
+"""What the analytics pages draw and prefill."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import quote
+
+from api.console import timeline
+from api.console.rules_form import rules_of
+from api.console.text import words
+from tests.api.conftest import Installation
+
+T0 = datetime(2026, 3, 1, tzinfo=UTC)
+
+
+def order(uid: str, status: str, day: float) -> dict[str, Any]:
+    side = {"ts": (T0 + timedelta(days=day)).isoformat()}
+    return {
+        "device_uid": uid, "status": status, "failure_mode": "bearing_wear",
+        "live": None if status == "appear" else side, "changed": None if status == "vanish" else side,
+    }  # fmt: skip
+
+
+def test_the_time_line_marks_every_order_and_failure_and_puts_differences_first() -> None:
+    result = {
+        "orders": [order("calm", "stay", 1), order("<b>", "appear", 2), order("gone", "vanish", 3)],
+        "failures": [
+            {"device_uid": "calm", "component": "bearing", "ts": (T0 + timedelta(days=2)).isoformat()}
+        ],
+        "counts": {"appear": 1, "vanish": 1, "stay": 1},
+    }
+    svg, more = timeline.draw(words("en"), result, T0, T0 + timedelta(days=10), "Asia/Shanghai")
+    assert more == 0
+    assert [svg.count(f'class="{name}"') for name in ("appear", "vanish", "stay", "failed")] == [1, 1, 1, 1]
+    assert svg.index("&lt;b&gt;") < svg.index("calm")
+    assert "3 devices" in re.findall('aria-label="([^"]*)"', svg)[0]
+    many = result | {"orders": [order(f"d{n}", "stay", 1) for n in range(30)], "failures": []}
+    assert timeline.draw(words("zh"), many, T0, T0 + timedelta(days=10), "Asia/Shanghai")[1] == 6
+
+
+def test_a_proposal_is_drawn_with_right_and_needless_orders_and_both_limits() -> None:
+    proposal = {
+        "orders": [(1, "false", 1.01), (2, "right", 1.6), (3, "other", 1.1)], "factor": 1.3, "decided": 3,
+        "avoided": 2, "delayed": 0,
+    }  # fmt: skip
+    svg = timeline.strip(words("en"), proposal)
+    assert (svg.count("<circle"), svg.count('class="stay"'), svg.count('class="vanish"')) == (3, 1, 2)
+    assert "limit now" in svg
+    assert "proposed" in svg
+
+
+def test_days_without_alarms_are_drawn_and_no_days_are_nothing() -> None:
+    days = [{"day": T0 + timedelta(days=n), "raises": n % 3} for n in range(9)]
+    assert timeline.daily(words("en"), days, "UTC").count('class="bar"') == 9
+    assert timeline.daily(words("en"), [], "UTC") == ""
+    assert timeline.share(None, None, None) == ""
+
+
+def test_the_forms_fields_are_the_rules_and_written_text_wins() -> None:
+    on = {f"on.{rule}": "1" for rule in ("fault_code", "limit", "shift", "spike")}
+    assert rules_of(on | {"shift.limit": "6.5", "shift.hold_hours": "1.0", "spike.z": ""}) == {
+        "shift": {"limit": 6.5}
+    }
+    del on["on.spike"]
+    assert rules_of(on) == {"spike": {"off": True}}
+    assert rules_of(on | {"toml": "[joint]\nlimit = 3"}) == {"joint": {"off": False, "limit": 3.0}}
+
+
+def test_a_proposal_prefills_the_what_if(installation: Installation) -> None:
+    browser = installation.browser("reliability")
+    text = "[shift]\nlimit = 7.25\n"
+    page = browser.get(f"/analytics/backtests/new?rules={quote(text)}").text
+    field = re.search(r'<input[^>]*name="shift.limit"[^>]*>', page)
+    assert field is not None
+    assert 'value="7.25"' in field.group()
+    assert browser.get("/analytics/backtests/new?rules=[shaft]").status_code == 422
+
+
+def test_a_page_changes_nothing_without_its_form_token_or_permission(installation: Installation) -> None:
+    browser = installation.browser("manager")
+    answer = browser.post("/analytics/rules", data={"toml": "[shift]\nlimit = 7", "based_on": "0"})
+    assert answer.status_code == 403
+    assert installation.logged_in("manager").get("/api/rules").json()["differing"] == {}
+    dispatcher = installation.browser("dispatcher")
+    assert dispatcher.get("/analytics/rules").status_code == 200
+    assert "Put in force" not in dispatcher.get("/analytics/rules").text
+    assert dispatcher.get("/analytics/backtests/new").status_code == 403
+    assert installation.browser("client").get("/analytics/rules").status_code == 403
