@@ -10,7 +10,7 @@ from tests.browser.conftest import Visitor
 
 pytestmark = pytest.mark.browser
 OFFICE = ("/orders", "/orders/{at_work}", "/orders/{settled}", "/devices", "/devices/pump-001", "/dispatch", "/ingest",
-          "/reliability", "/orders/new")  # fmt: skip
+          "/reliability", "/reliability/group?key=pump-p100/bearing", "/orders/new")  # fmt: skip
 
 
 def _serious(page: Page) -> list[str]:

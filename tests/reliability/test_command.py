@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from kit import clock, settings
+from kit import clock, logs, settings
 from kit.database import Conn
 from kit.errors import MeantimeError
 from meantime.cli import build, output
@@ -29,6 +29,8 @@ def command(db: Conn, dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     history.order(db, world.device, utc("2026-03-10 00:00"))
     monkeypatch.setenv("MEANTIME_DATABASE_URL", dsn)
     monkeypatch.setenv("MEANTIME_HOME", str(tmp_path))
+    # the command runs in this process, whose log must not end in a stream that is closed after it
+    monkeypatch.setattr(logs, "configure", lambda *_: None)
     settings.load.cache_clear()
 
     def run(*arguments: str) -> str:
