@@ -13,7 +13,7 @@ from benchmarks.bench import Bench, door, emit, median, percentile
 from benchmarks.publishing import Background, Load, elsewhere, paced, publish
 from kit.settings import Endpoint, Ingest
 
-LINES, WINDOW = 8, 16_000
+LINES, WINDOW = 8, 32_000  # connections, and messages on their way on all of them
 WARM = 50_000_000  # number of the first message of a warming-up
 # Messages of one measurement by readings per message: enough that it lasts two seconds, so that starting up and the
 # last batches do not count for much.

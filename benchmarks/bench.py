@@ -26,7 +26,7 @@ from ingest.rows import Block, settle
 from ingest.topics import Topics
 from kit.database import Conn, connect, scalar
 from kit.process import stop_on_signals
-from kit.settings import Settings
+from kit.settings import Ingest, Settings
 from meantime import postgres, schema
 
 ROLE = "meantime_ingest"
@@ -128,8 +128,9 @@ class Bench:
             scalar(self.conn, "select detail->>%s from kit.process where name = 'endpoint'", (name,))
         )
 
-    def packed(self, load: Load, batch: int = 5000) -> list[bytes]:
-        """The rows of a load as binary COPY, in batches as a door writes them."""
+    def packed(self, load: Load) -> list[bytes]:
+        """The rows of a load as binary COPY, in batches as large as a door's largest."""
+        batch = Ingest().batch_messages
         with connect(self.dsn, role=ROLE, autocommit=True) as conn:
             blocks = _blocks(conn, load, batch)
             with conn.transaction():

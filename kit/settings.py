@@ -90,8 +90,8 @@ class Kafka(_Part):
 
 class Ingest(_Part):
     topic_prefix: str = "meantime"
-    buffer_messages: int = Field(20_000, ge=100, description="high-water mark: reading pauses above it")
-    batch_messages: int = Field(5_000, ge=1, description="most messages in one transaction")
+    buffer_messages: int = Field(40_000, ge=100, description="high-water mark: reading pauses above it")
+    batch_messages: int = Field(10_000, ge=1, description="most messages in one transaction")
     linger_ms: float = Field(2.0, ge=0, description="how long a batch waits for company")
     future_seconds: float = Field(300, ge=0, description="a time stamp further ahead is refused")
     oldest_days: float = Field(400, gt=0, description="a time stamp older than this is refused")
