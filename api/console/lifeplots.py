@@ -40,9 +40,8 @@ def weibull(t: Words, found: LifeAnalysis) -> Markup | None:
         [(both[0], share) for share, both in bounds if both],
         [(both[1], share) for share, both in bounds if both],
     )
-    line = Layer(
-        "fit", [(age, _failed(fit.reliability(age))) for age in np.geomspace(x.low, x.high, 40).tolist()]
-    )
+    ages_drawn = np.geomspace(max(x.low, fit.quantile(low)), min(x.high, fit.quantile(high)), 40).tolist()
+    line = Layer("fit", [(age, _failed(fit.reliability(age))) for age in ages_drawn])
     dots = Layer("dots", found.positions, titles=[f"{shown.number(age, 0)} h" for age in ages])
     y = weibull_share(t("reliability.share_failed"), low, high)
     return draw(Plot(t("reliability.weibull_label"), x, y, [band, line, dots]))
