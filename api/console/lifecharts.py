@@ -102,9 +102,10 @@ class Plot:
 
 def draw(plot: Plot) -> Markup:
     """The plot as an <svg>."""
+    said = escape(plot.label)
     body = _grid(plot) + "".join(_layer(plot, layer) for layer in plot.layers)
     return Markup(
-        f'<svg class="chart plot" viewBox="0 0 {plot.width} {plot.height}" role="img" aria-label="{escape(plot.label)}">'
+        f'<svg class="chart plot" viewBox="0 0 {plot.width} {plot.height}" role="img" aria-label="{said}">'
         f"{body}</svg>"
     )
 
