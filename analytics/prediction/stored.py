@@ -131,12 +131,15 @@ def _values(
 
 _FAULTS = """select f.device_id, f.ts, f.code from ingest.fault_event f join ingest.device d on d.id = f.device_id
              where d.model = %s and f.ts <= %s and f.active"""
+# The reason of a reset by an order ends with the remedy; one that was only inspected is as old as it was.
 _REPAIRS = """select r.device_id, r.ts, r.component from analytics.reset r join ingest.device d on d.id = r.device_id
               where d.model = %s and r.ts <= %s and r.component <> '*'
+                and r.reason not like '%% inspect'
               union
               select r.device_id, r.ts, m.component from analytics.reset r
               join ingest.device d on d.id = r.device_id join ingest.failure_mode m on m.model = d.model
-              where d.model = %s and r.ts <= %s and r.component = '*'"""
+              where d.model = %s and r.ts <= %s and r.component = '*'
+                and r.reason not like '%% inspect'"""
 # A failure, as far as anybody knew by then: somebody recorded it (an engineer's repair with a confirmed cause, a
 # maintenance system), or the machine stopped itself (a code of severity 1 of that component was raised) and the
 # component was then repaired. Of what lies between two repairs only the first counts: it is one failure told twice.

@@ -24,8 +24,6 @@ REPAIRS: Final = frozenset({"repair", "condition", "repeat"})
 """Order types after which a component is as new."""
 BREAKDOWNS: Final = frozenset({"repair", "repeat"})
 NO_FAULT_FOUND: Final = "no_fault_found"
-NOTHING_DONE: Final = "inspect"
-"""The remedy that leaves the component as old as it was."""
 
 
 @dataclass(frozen=True)
@@ -111,13 +109,13 @@ def done(conn: Conn, moved: Moved) -> None:
 
 
 def _tell_analytics(conn: Conn, order: WorkOrder, at: datetime) -> None:
-    """The component is as new, unless nothing was done; a breakdown with a confirmed cause was a failure of it."""
-    if order.remedy_code != NOTHING_DONE:
-        conn.execute(
-            """insert into analytics.reset (device_id, component, ts, reason) values (%s, %s, %s, %s)
-               on conflict (device_id, component, ts) do nothing""",
-            (order.device_id, order.component, at, f"{order.number} {order.remedy_code or 'done'}"),
-        )
+    """Its alarms are over and its baselines start anew; a breakdown with a confirmed cause was a failure of it. The
+    reason names the remedy: after an inspection the component is as old as it was, and predictions know that."""
+    conn.execute(
+        """insert into analytics.reset (device_id, component, ts, reason) values (%s, %s, %s, %s)
+           on conflict (device_id, component, ts) do nothing""",
+        (order.device_id, order.component, at, f"{order.number} {order.remedy_code or 'done'}"),
+    )
     if order.type in BREAKDOWNS and order.cause_code not in (None, NO_FAULT_FOUND):
         conn.execute(
             """insert into analytics.failure (device_id, component, ts, known_at, reference)

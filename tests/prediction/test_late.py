@@ -28,7 +28,7 @@ def world(db: Conn) -> tuple[History, Log]:
     return history, failures
 
 
-def test_late_fault_codes_change_what_was_said_and_lose_no_order(
+def test_late_rows_change_what_was_said_and_lose_no_order(
     db: Conn, db_as: Callable[[str], Conn], world: tuple[History, Log]
 ) -> None:
     history, failures = world
@@ -49,12 +49,16 @@ def test_late_fault_codes_change_what_was_said_and_lose_no_order(
         db,
         """insert into ingest.batch (door, messages, rows, readings, duplicates, first_ts, last_ts)
            values ('test', 1, 1, 0, 0, %(ts)s, %(ts)s) returning id""",
-        {"ts": moment(at - 30 * HOUR)},
+        {"ts": moment(at - 48 * HOUR)},
     )
-    db.execute(  # the machine had told of other codes in the days before, when it could not be heard
-        """insert into ingest.fault_event (batch_id, device_id, ts, code, active)
-           select %s, %s, %s - n * interval '5 hours', 'E1', true from generate_series(0, 6) n""",
-        (batch, device, moment(at - 17 * HOUR)),
+    db.execute(
+        "insert into ingest.fault_event (batch_id, device_id, ts, code, active) values (%s, %s, %s, 'E2', true)",
+        (batch, device, moment(at - 48 * HOUR)),
+    )
+    db.execute(  # with the rows that came late the hours before look healthy after all
+        """update ingest.reading_hour set mean = mean - 5 where device_id = %s and metric = 'vibration'
+           and bucket >= %s and bucket < %s""",
+        (device, moment(at - 48 * HOUR), moment(at)),
     )
     late.notice(own)
     with own.transaction():
@@ -66,6 +70,7 @@ def test_late_fault_codes_change_what_was_said_and_lose_no_order(
         new["probability"] != old["probability"] for new, old in zip(after, before, strict=True)
     ]
     assert any(changed)
+    assert max(row["probability"] for row in after) < max(row["probability"] for row in before)
     assert rows(db, "select id, device_id, kind, ts from analytics.detection order by id") == raised
     others = scalar(
         db,

@@ -68,6 +68,42 @@ def test_a_repair_without_a_stop_is_no_failure(db: Conn, world: tuple[History, L
     assert 0 not in found.device
 
 
+def test_a_recorded_failure_counts_once_and_only_from_when_it_was_known(
+    db: Conn, world: tuple[History, Log]
+) -> None:
+    history, failures = world
+    device, at = int(history.devices[0]), moment(int(failures.ts[0]))
+    known = moment(int(failures.ts[0]) + 5 * HOUR)
+    db.execute(
+        "insert into analytics.failure values (%s, 'bearing', %s, %s, 'WO-000001')", (device, at, known)
+    )
+
+    def count(until: datetime) -> int:
+        return len(past.failures(db, MODEL, until, history.devices, history.components))
+
+    assert count(END) == len(failures)  # told by the machine's code, too
+    before = count(moment(int(failures.ts[0]) + 4 * HOUR))
+    db.execute(
+        "delete from ingest.fault_event where code = %s and device_id = %s and ts = %s",
+        (stored.STOP, device, at),
+    )
+    assert count(moment(int(failures.ts[0]) + 4 * HOUR)) == before - 1
+    assert count(END) == len(failures)
+
+
+def test_a_component_that_was_only_inspected_is_as_old_as_it_was(
+    db: Conn, world: tuple[History, Log]
+) -> None:
+    history, _ = world
+    before = len(past.repairs(db, MODEL, END, history.devices, history.components))
+    for reason in ("WO-000001 inspect", "WO-000002 adjust"):
+        db.execute(
+            "insert into analytics.reset (device_id, component, ts, reason) values (%s, 'motor', %s, %s)",
+            (int(history.devices[0]), moment(START + (2 if "adjust" in reason else 1) * DAY), reason),
+        )
+    assert len(past.repairs(db, MODEL, END, history.devices, history.components)) == before + 1
+
+
 def test_a_model_is_promoted_when_it_saves_money_and_gives_way_only_to_a_better_one(
     db: Conn, world: tuple[History, Log]
 ) -> None:
