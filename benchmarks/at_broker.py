@@ -22,7 +22,6 @@ class AtBroker:
     def __init__(self, made: Bench, quick: bool) -> None:
         self.bench, self.quick, self.rounds = made, quick, 1 if quick else 3
         self.counts = QUICK if quick else FULL
-        self._started: float | None = None
 
     def collector(self) -> None:
         """Draining a backlog and live, next to mosquitto_sub and a reader that only acknowledges."""
@@ -72,32 +71,28 @@ class AtBroker:
             publisher = Background(publish, broker.port, load, None, LINES, WINDOW)
             if mode == "drain":
                 publisher.result()
-            before = cpu_of_children(self.bench.pid)
             with door("ingest.collector", self.bench.settings(collector=where)) as pid:
+                self.bench.wait(1)  # from the first batch on: starting up is no part of a message
+                first, own, server = self._spent(pid)
                 self.bench.wait(load.count)
-                ended, own = time.perf_counter(), cpu(pid)
-                server = cpu_of_children(self.bench.pid) - before
+                ended = time.perf_counter()
+                last, own_then, server_then = self._spent(pid)
             sent = publisher.result()
             self.bench.check(load.count)
             if mode == "live":
                 return float(load.count / (sent.seconds + max(0.0, ended - publisher.ended)))
-            own = (own - self._start_cpu()) / load.count * 1e6
-            emit(f"ingest.cpu_us_per_message.collector.k{load.k}", own, "µs", start="not included")
-            emit(f"ingest.cpu_us_per_message.collector_postgres.k{load.k}", server / load.count * 1e6, "µs")
+            for name, seconds in (
+                ("collector", own_then - own),
+                ("collector_postgres", server_then - server),
+            ):
+                emit(f"ingest.cpu_us_per_message.{name}.k{load.k}", seconds / (last - first) * 1e6, "µs")
             return self.bench.door_rate()
         finally:
             broker.stop()
 
-    def _start_cpu(self) -> float:
-        """CPU seconds that a collector takes to start, measured once at a broker with nothing to say."""
-        if self._started is None:
-            broker = Broker(self.bench.folder)
-            where = Collector(host="127.0.0.1", port=broker.port, client_id="idle")
-            with door("ingest.collector", self.bench.settings(collector=where)) as pid:
-                time.sleep(4)
-                self._started = cpu(pid)
-            broker.stop()
-        return self._started
+    def _spent(self, pid: int) -> tuple[int, float, float]:
+        """Rows stored so far, and CPU seconds of the collector and of PostgreSQL."""
+        return self.bench.stored(), cpu(pid), cpu_of_children(self.bench.pid)
 
     def _reader(self, load: Load) -> float:
         broker = Broker(self.bench.folder)

@@ -96,7 +96,7 @@ class AtEndpoint:
         memory that takes. The door has worked before, so that what it needs anyway is not counted."""
         self.bench.empty()
         port = brokers.free_port()
-        first = self.bench.load(20_000, 4, LINES, first=WARM)
+        first = self.bench.load(2_000, 4, LINES, first=WARM)
         load = self.bench.load(60_000, 4, LINES)
         with door("ingest.endpoint", self.bench.settings(endpoint=Endpoint(port=port))) as pid:
             brokers.wait_for_port(port)

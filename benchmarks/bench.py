@@ -77,7 +77,7 @@ class Bench:
     def empty(self) -> None:
         """Forget all rows."""
         names = ", ".join(f"ingest.{name}" for name in TABLES)
-        self.conn.execute(f"truncate {names}")  # type: ignore[arg-type]
+        self.conn.execute(f"truncate {names}")
         self.conn.execute("checkpoint")
 
     def stored(self) -> int:
