@@ -82,7 +82,7 @@ def test_a_backtest_killed_at_any_statement_is_taken_again_and_ends_the_same(
         return execute(self, *args, **kwargs)
 
     killed = 0
-    for statements in (1, 2, 3, 4, 5, 6, 8, 20, 60, 10_000):
+    for statements in (1, 3, 5, 8, 40, 10_000):
         number = ask(fleet)
         left[0] = 0
         with connect(dsn, application="test", autocommit=True) as own:
@@ -99,7 +99,7 @@ def test_a_backtest_killed_at_any_statement_is_taken_again_and_ends_the_same(
             jobs.work(own)
         assert store.result(fleet, number) == whole
         assert store.get(fleet, number).attempts <= 2
-    assert killed >= 8
+    assert killed >= 5
 
 
 def wait_until_free(conn: Conn) -> None:
