@@ -193,15 +193,20 @@ def pooled(
     """Moments (ends of UTC days, and both ends of the period) with the operating hours of the devices together by then,
     from the beginning of the period. Within a day hours pass evenly."""
     found = conn.execute(
-        """select x.start, least(x.start + interval '1 day', greatest(kit.now(), %(until)s)), sum(h.hours)
-           from ingest.run_hours_day h cross join lateral (
-               select h.day::timestamp at time zone 'UTC' as start) x
-           where h.device_id = any(%(devices)s) and h.day between %(first)s and %(last)s group by 1, 2 order by 1""",
-        {"devices": list(devices), "first": since.astimezone(UTC).date(), "last": until.astimezone(UTC).date(),
-         "until": until},
-    ).fetchall()  # fmt: skip
+        """select d.day::timestamp at time zone 'UTC', d.hours from (
+               select h.day, sum(h.hours) as hours from ingest.run_hours_day h
+               where h.device_id = any(%(devices)s) and h.day between %(first)s and %(last)s group by 1) d
+           order by 1""",
+        {
+            "devices": list(devices),
+            "first": since.astimezone(UTC).date(),
+            "last": until.astimezone(UTC).date(),
+        },
+    ).fetchall()
+    now = max(clock.now(conn), until)  # today's hours have passed by now, not by midnight
     moments, total = [(since, 0.0)], 0.0
-    for start, end, hours in found:
+    for start, hours in found:
+        end = min(start + timedelta(days=1), now)
         begin, reached = max(start, since), min(end, until)
         if reached > begin:
             if begin > moments[-1][0]:
