@@ -24,7 +24,9 @@ import numpy as np
 
 from analytics.block import Block
 from analytics.definitions import HOUR, Code, Definition, Floats, Ints, Limit, Metric, Mode, Symptom
+from analytics.detectors import discover
 from analytics.engine import Engine
+from analytics.rules import Rules
 
 BATCH = 2000
 SMALLER = (1000, 200)
@@ -74,9 +76,9 @@ class Machines:
         return self._rng.permutation(len(self))[:batch]
 
 
-def warm(devices: int) -> tuple[Engine, Machines]:
+def warm(devices: int, rules: Rules | None = None) -> tuple[Engine, Machines]:
     """An engine that has seen nine days of rows of every machine, one in two hours."""
-    engine, machines = Engine(EIGHT), Machines(devices)
+    engine, machines = Engine(EIGHT, rules), Machines(devices)
     everybody = np.arange(devices)
     for _ in range(9 * 12 + 1):  # ends two hours into a phase: everything has settled
         engine.step(machines.rows(everybody, 2 * HOUR))
@@ -116,11 +118,24 @@ def us_per_row(devices: int, slices: int) -> dict[int, Cost]:
     return costs
 
 
-def bytes_per_device() -> int:
+def bytes_per_device(rules: Rules | None = None) -> int:
     """Length of a saved state."""
-    engine, machines = Engine(EIGHT), Machines(1)
+    engine, machines = Engine(EIGHT, rules), Machines(1)
     engine.step(machines.rows(np.array([0]), HOUR))
     return len(engine.dump(0))
+
+
+def with_rule(rule: str, devices: int = 200) -> tuple[float, int]:
+    """µs per row and bytes per device with a rule switched on that is off by default."""
+    rules = Rules.of({rule: {}})
+    engine, machines = warm(devices, rules)
+    spent = []
+    for _ in range(10):
+        block = machines.rows(machines.some(devices), EVERY)
+        before = time.process_time()
+        engine.step(block)
+        spent.append((time.process_time() - before) / devices * 1e6)
+    return min(spent), bytes_per_device(rules)
 
 
 def timed(step: Callable[[dict[str, float]], None], rows: list[dict[str, float]], count: int) -> float:
@@ -180,6 +195,11 @@ def main() -> None:
             smaller_batches={size: round(its.best, 3) for size, its in smaller},
         )  # fmt: skip
     line("detect.bytes_per_device", bytes_per_device(), unit="bytes", metrics=METRICS, modes=len(MODES))
+    for rule in [detector.rule for detector in discover() if not detector.on]:
+        cost_with, size = with_rule(rule)
+        line(
+            f"detect.us_per_row.with_{rule}", round(cost_with, 2), unit="us", bytes_per_device=size, batch=200
+        )
     river = river_costs(5_000 if quick else 20_000)
     total = sum(river.values())
     line(

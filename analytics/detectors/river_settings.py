@@ -54,7 +54,7 @@ class HalfSpaceTreesTuning:
         100, "rows", 10, 100000, "The trees compare with the last so many rows.", "与最近这么多行比较。"
     )  # fmt: skip
     limit: float = setting(
-        3.0, "z", 1, 100, "The smoothed score lies so many of its own spreads above its mean. Higher: fewer alarms.",
+        5.0, "z", 1, 100, "The smoothed score lies so many of its own spreads above its mean. Higher: fewer alarms.",
         "平滑得分高于其均值这么多倍离散度。越高，报警越少。",
     )  # fmt: skip
     floor: float = setting(
