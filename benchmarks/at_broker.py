@@ -9,7 +9,7 @@ from benchmarks import brokers, peers
 from benchmarks.bench import Bench, door, emit, median
 from benchmarks.brokers import Broker
 from benchmarks.publishing import Background, Load, cpu, cpu_of_children, elsewhere, publish
-from kit.settings import Collector
+from kit.settings import Collector, Settings
 
 LINES, WINDOW = 4, 16_000
 QUICK = {4: 120_000, 64: 30_000}
@@ -40,7 +40,10 @@ class AtBroker:
                 )
 
     def _round(self, load: Load, mode: str) -> dict[str, float]:
-        rates = {"mosquitto_sub": self._sub(load, mode), "collector": self._collect(load, mode)}
+        rates = {
+            "mosquitto_sub": self._sub(load, mode),
+            "collector": self._drain(load) if mode == "drain" else self._live(load),
+        }
         if mode == "drain":
             rates["reader"] = self._reader(load)
         return rates
@@ -62,33 +65,44 @@ class AtBroker:
         finally:
             broker.stop()
 
-    def _collect(self, load: Load, mode: str) -> float:
+    def _drain(self, load: Load) -> float:
+        """Rows per second of a backlog that waits at the broker; emits the CPU time, from the first batch on."""
         self.bench.empty()
         broker = Broker(self.bench.folder)
-        where = Collector(host="127.0.0.1", port=broker.port, client_id="meantime")
         try:
             brokers.subscribe(broker.port, "meantime")
-            publisher = Background(publish, broker.port, load, None, LINES, WINDOW)
-            if mode == "drain":
-                publisher.result()
-            with door("ingest.collector", self.bench.settings(collector=where)) as pid:
-                self.bench.wait(1)  # from the first batch on: starting up is no part of a message
-                first, own, server = self._spent(pid)
+            elsewhere(publish, broker.port, load, None, LINES, WINDOW)
+            with door("ingest.collector", self._settings(broker)) as pid:
+                self.bench.wait(1)
+                first, *before = self._spent(pid)
                 self.bench.wait(load.count)
-                ended = time.perf_counter()
-                last, own_then, server_then = self._spent(pid)
-            sent = publisher.result()
+                last, *after = self._spent(pid)
             self.bench.check(load.count)
-            if mode == "live":
-                return float(load.count / (sent.seconds + max(0.0, ended - publisher.ended)))
-            for name, seconds in (
-                ("collector", own_then - own),
-                ("collector_postgres", server_then - server),
-            ):
-                emit(f"ingest.cpu_us_per_message.{name}.k{load.k}", seconds / (last - first) * 1e6, "µs")
-            return self.bench.door_rate()
         finally:
             broker.stop()
+        for name, then, now in zip(("collector", "collector_postgres"), before, after, strict=True):
+            emit(f"ingest.cpu_us_per_message.{name}.k{load.k}", (now - then) / (last - first) * 1e6, "µs")
+        return self.bench.door_rate()
+
+    def _live(self, load: Load) -> float:
+        """The same while devices publish, to a collector that is there already."""
+        self.bench.empty()
+        self.bench.conn.execute("delete from kit.process where name = 'collector'")
+        broker = Broker(self.bench.folder)
+        try:
+            with door("ingest.collector", self._settings(broker)):
+                self.bench.until(lambda: self.bench.detail("connections", "collector") > 0)
+                publisher = Background(publish, broker.port, load, None, LINES, WINDOW)
+                self.bench.wait(load.count)
+                ended, sent = time.perf_counter(), publisher.result()
+            self.bench.check(load.count)
+            return float(load.count / (sent.seconds + max(0.0, ended - publisher.ended)))
+        finally:
+            broker.stop()
+
+    def _settings(self, broker: Broker) -> Settings:
+        where = Collector(host="127.0.0.1", port=broker.port, client_id="meantime")
+        return self.bench.settings(collector=where)
 
     def _spent(self, pid: int) -> tuple[int, float, float]:
         """Rows stored so far, and CPU seconds of the collector and of PostgreSQL."""

@@ -133,7 +133,7 @@ class AtEndpoint:
     def connections(self) -> None:
         """Many devices, each on its own connection."""
         for lines in (200, 5000):
-            load = self.bench.load(60_000 if self.quick else 180_000, 4, lines)
+            load = self.bench.load(30_000 if self.quick else 180_000, 4, lines)
             rate, figures = self._endpoint(load, lines)
             emit(f"ingest.connections.{lines}", rate, "msg/s", cpu_us=round(figures["endpoint"], 2))
 

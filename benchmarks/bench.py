@@ -122,11 +122,10 @@ class Bench:
         if stored != (rows,):
             raise AssertionError(f"{stored} rows are stored, {rows} were sent")
 
-    def detail(self, name: str) -> float:
-        """A live figure of the end point, as it last told."""
-        return float(
-            scalar(self.conn, "select detail->>%s from kit.process where name = 'endpoint'", (name,))
-        )
+    def detail(self, name: str, door: str = "endpoint") -> float:
+        """A live figure of a door, as it last told; 0 when it has told nothing."""
+        query = "select coalesce(max((detail->>%s)::float8), 0) from kit.process where name = %s"
+        return float(scalar(self.conn, query, (name, door)))
 
     def packed(self, load: Load) -> list[bytes]:
         """The rows of a load as binary COPY, in batches as large as a door's largest."""
