@@ -152,9 +152,20 @@ class JetStream:
             raise
         found = [(message.metadata.sequence.stream, message.data) for message in messages]
         self._fed[partition] = time.monotonic()
-        if found:
-            self._readers[partition] = (found[-1][0], reader)
-        return found
+        whole = _unbroken(found)
+        if found and found[0][0] != after + 1 and await self._there(js, partition, after + 1):
+            whole = []
+        if len(whole) < len(found):
+            # What a consumer sent into a connection that just broke is not sent again: read it by a new one.
+            await self._drop(partition)
+        elif whole:
+            self._readers[partition] = (whole[-1][0], reader)
+        return whole
+
+    async def _there(self, js: Any, partition: int, offset: int) -> bool:
+        """Whether a record is in the log still, or has been removed with all before it."""
+        info = await js.stream_info(self._stream(partition))
+        return bool(info.state.first_seq <= offset)
 
     async def _reader(self, js: Any, partition: int, after: int) -> Any:
         """A consumer that stands behind `after`; the one at hand when it does."""
@@ -192,6 +203,14 @@ class JetStream:
         self._closing = True
         if self._client is not None:
             await self._client.close()
+
+
+def _unbroken(found: list[tuple[int, bytes]]) -> list[tuple[int, bytes]]:
+    """The records up to the first gap: a log has none, so what is missing was lost on the way."""
+    for at, (offset, _) in enumerate(found):
+        if offset != found[0][0] + at:
+            return found[:at]
+    return found
 
 
 def _errors() -> type[Exception]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 import sys
 import time
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 
 from ingest import formats
 from ingest.log.choice import Chosen, chosen
+from ingest.log.jetstream import JetStream as JetStreamLog
 from ingest.log.seam import RECORD_BYTES, Log, Partitions, unpack
 from ingest.message import Arrival
 from kit.database import Conn, rows, scalar
@@ -173,6 +175,19 @@ def test_a_partition_that_nobody_reads_any_more_takes_no_memory_and_is_there_aga
     assert read(log, 0, 0, 1, limit=1) == [(1, b"0")]
     assert len(read(log, 1, 0, 300)) == 300
     assert [offset for offset, _ in read(log, 0, 1, 299)] == list(range(2, 301))
+
+
+@pytest.mark.nats
+def test_what_is_lost_between_server_and_reader_is_read_again(log: Log) -> None:
+    assert isinstance(log, JetStreamLog)
+    for n in range(20):
+        patiently(lambda n=n: log.append([(0, b"%d" % n)]))  # type: ignore[misc]
+    assert [offset for offset, _ in read(log, 0, 0, 5, limit=5)] == [1, 2, 3, 4, 5]
+    _, reader = log._readers[0]
+    # As when a connection breaks under them: the server has sent them, nobody has got them.
+    lost = asyncio.run_coroutine_threadsafe(reader.fetch(3, timeout=5), log._loop).result(10)
+    assert len(lost) == 3
+    assert [offset for offset, _ in read(log, 0, 5, 15)] == list(range(6, 21))
 
 
 @pytest.mark.nats
