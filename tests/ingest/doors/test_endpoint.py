@@ -420,6 +420,6 @@ def test_the_pulse_shows_the_live_figures(start: Start, db: Conn, devices: dict[
     assert (detail["connections"], detail["buffer"], detail["high_water"], detail["paused"]) == (
         1,
         0,
-        20_000,
+        40_000,
         False,
     )
