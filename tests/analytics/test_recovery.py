@@ -88,7 +88,7 @@ def test_however_the_rows_come_and_whenever_it_is_restarted_the_verdict_is_the_s
     stepwise = checks(db)
     found = stored.detections(db)
     db.execute(
-        "truncate analytics.recovery, analytics.detection, analytics.device_state, analytics.known_reset"
+        "truncate analytics.recovery, analytics.detection, analytics.device_state, analytics.known_reset cascade"
     )
     db.execute("truncate analytics.snapshot, analytics.fleet, analytics.step, kit.follower cascade")
     db.execute("truncate ingest.telemetry, ingest.batch cascade")

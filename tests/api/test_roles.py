@@ -40,6 +40,8 @@ ROUTES: dict[tuple[str, str], tuple[str, dict[str, object] | None]] = {
     ("get", "/api/devices/{uid}/telemetry"): ("devices.read", None),
     ("post", "/api/devices/{uid}/rotate"): ("devices.manage", {}),
     ("post", "/api/devices/{uid}/revoke"): ("devices.manage", {}),
+    ("post", "/api/devices/{uid}/reinstate"): ("devices.manage", {}),
+    ("post", "/api/devices/import"): ("devices.manage", {"csv": "uid,model\nx,no-such-model\n"}),
     ("get", "/api/reliability"): ("reliability", None),
     ("get", "/api/reliability/life"): ("reliability", None),
     ("get", "/api/reliability/growth"): ("reliability", None),
