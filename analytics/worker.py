@@ -108,7 +108,8 @@ class Partition:
                 continue
             try:
                 engine.load(device, state, layouts[layout])
-            except Invalid as refusal:  # one device's spoilt state must not keep the others from being watched
+            # One device's spoilt state must not keep the others from being watched.
+            except Invalid as refusal:
                 log.error("state refused, starting anew", device=device, error=str(refusal))
                 continue
             left = switched_off.closings(

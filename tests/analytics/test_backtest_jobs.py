@@ -67,6 +67,7 @@ def test_a_backtest_is_run_in_the_background_and_its_result_is_that_of_the_same_
     assert store.listing(fleet)[0]["counts"] == found["counts"]
 
 
+@pytest.mark.slow
 def test_a_backtest_killed_at_any_statement_is_taken_again_and_ends_the_same(
     fleet: Conn, dsn: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

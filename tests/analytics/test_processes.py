@@ -84,6 +84,7 @@ def days(devices: list[int], length: int, faulty: int) -> list[Any]:
     ]
 
 
+@pytest.mark.slow
 def test_one_of_two_processes_is_killed_in_mid_stream_and_the_findings_are_those_of_an_undisturbed_one(
     db: Conn, dsn: str, start: Start
 ) -> None:
@@ -105,6 +106,7 @@ def test_one_of_two_processes_is_killed_in_mid_stream_and_the_findings_are_those
     assert stored.detections(db) == found
 
 
+@pytest.mark.slow
 def test_a_process_that_joins_takes_its_share_and_one_at_a_time_owns_a_partition(
     db: Conn, start: Start
 ) -> None:

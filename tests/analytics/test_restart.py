@@ -7,6 +7,7 @@ import sys
 import time
 
 import numpy as np
+import pytest
 
 from analytics import worker
 from analytics.definitions import HOUR
@@ -39,6 +40,7 @@ def wait_for(conn: Conn, batch: int) -> None:
         time.sleep(0.005)
 
 
+@pytest.mark.slow
 def test_a_worker_killed_again_and_again_finds_what_an_undisturbed_one_finds(db: Conn, dsn: str) -> None:
     devices = stored.prepare(db, 4)
     block = machines.rows(devices, machines.times(9), faults=(Fault(devices[0], VIBRATION, 6, 2, 5.0),))

@@ -43,6 +43,7 @@ def test_a_row_of_telemetry_is_known_three_hours_after_its_stamp(shared_data: Pa
 
 
 @pytest.mark.data
+@pytest.mark.slow
 def test_what_comes_after_the_test_changes_nothing(shared_data: Path, tmp_path: Path) -> None:
     (tmp_path / "short").mkdir()
     (tmp_path / "long").mkdir()
@@ -61,6 +62,7 @@ def test_what_comes_after_the_test_changes_nothing(shared_data: Path, tmp_path: 
 
 
 @pytest.mark.data
+@pytest.mark.slow
 def test_the_command_prints_its_figures(shared_data: Path, tmp_path: Path) -> None:
     folder = slice_of(shared_data, tmp_path, 40, "2015-05-08")
     done = subprocess.run(

@@ -27,6 +27,7 @@ def test_scores_are_counted_as_published() -> None:
 
 @pytest.mark.data
 @pytest.mark.parametrize(("subset", "regimes"), [("FD001", 1), ("FD002", 6)])
+@pytest.mark.slow
 def test_a_slice_is_learned_and_predicted(
     shared_data: Path, tmp_path: Path, subset: str, regimes: int
 ) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 
 @pytest.mark.nats
+@pytest.mark.slow
 def test_a_small_run_brings_every_message_through_and_says_so_in_json() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks.log", "--messages", "2000", "--replicas", "1", "--partitions", "2"],

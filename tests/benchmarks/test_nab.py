@@ -98,6 +98,7 @@ def test_the_best_limit_is_found_with_and_without_windows() -> None:
 
 
 @pytest.mark.data
+@pytest.mark.slow
 def test_the_published_detections_score_what_was_published() -> None:
     folder = shared_folder() / "nab"
     table = parquet.read_table(folder / "windowedGaussian_scores.parquet").to_pydict()

@@ -16,6 +16,7 @@ PAGES = ("/analytics/alarms", "/analytics/rules", "/analytics/backtests", "/anal
 
 
 @pytest.mark.parametrize(("login", "phone"), [("manager", False), ("jingli", True)])
+@pytest.mark.slow
 def test_the_analytics_pages_have_no_serious_barrier_and_fit(
     visitor: Visitor, login: str, phone: bool
 ) -> None:

@@ -27,6 +27,7 @@ def _fits(page: Page) -> bool:
 
 
 @pytest.mark.parametrize(("login", "phone"), [("manager", False), ("jingli", True)])
+@pytest.mark.slow
 def test_the_offices_pages_have_no_serious_barrier_and_fit(visitor: Visitor, login: str, phone: bool) -> None:
     page, scene = visitor.page(login, phone=phone), visitor.installation.scene
     for path in OFFICE:

@@ -101,6 +101,7 @@ def test_nothing_fires_where_all_is_well(db: Conn, start: Callable[..., Running]
     assert firing(grafana) == set()
 
 
+@pytest.mark.slow
 def test_the_alarm_for_stalled_storage_fires_while_the_database_takes_no_rows_and_ends_with_it(
     dsn: str,
     db: Conn,

@@ -45,6 +45,7 @@ def test_the_order_comes_before_the_failure(settled: list[dict[str, object]]) ->
     assert any(float(str(lead)) > 0 for lead in leads)
 
 
+@pytest.mark.slow
 def test_a_second_start_goes_on_with_the_same_data_and_ctrl_c_leaves_nothing_running(
     home: Home, settled: list[dict[str, object]]
 ) -> None:
@@ -68,6 +69,7 @@ def test_a_second_start_goes_on_with_the_same_data_and_ctrl_c_leaves_nothing_run
     assert not (data / "postmaster.pid").exists()
 
 
+@pytest.mark.slow
 def test_processes_killed_at_random_come_back_and_every_invariant_holds(
     home: Home, settled: list[dict[str, object]]
 ) -> None:
@@ -96,6 +98,7 @@ def test_processes_killed_at_random_come_back_and_every_invariant_holds(
     assert checked.returncode == 0, f"{out}\n{err}"
 
 
+@pytest.mark.slow
 def test_the_invariants_hold_after_it_all(home: Home, settled: list[dict[str, object]]) -> None:
     process = home.start("--json", "invariants")
     out, err = process.communicate(timeout=60)

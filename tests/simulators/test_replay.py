@@ -41,6 +41,7 @@ def where(settings: Settings) -> Iterator[Where]:
 
 
 @pytest.mark.data
+@pytest.mark.slow
 def test_a_part_of_the_azure_set_arrives_whole_and_warns_of_its_failures(dsn, settings, where, shared_data):
     folder = shared_data / "azure-pdm"
     if not folder.is_dir():

@@ -385,6 +385,7 @@ def outcome(conn: Conn) -> list[dict[str, Any]]:
     )
 
 
+@pytest.mark.slow
 def test_ten_thousand_shuffled_and_duplicated_detections_end_as_the_ordered_ones(
     db: Conn, world: World
 ) -> None:

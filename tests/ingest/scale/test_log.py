@@ -306,6 +306,7 @@ def test_what_a_door_acknowledges_is_stored_with_kafka_whichever_side_is_killed(
 
 
 @pytest.mark.nats
+@pytest.mark.slow
 def test_what_a_door_acknowledges_is_stored_whatever_is_killed(
     dsn: str, db: Conn, devices: dict[str, str], nats: Cluster, where: dict[str, Any]
 ) -> None:
@@ -348,6 +349,7 @@ def test_what_a_door_acknowledges_is_stored_whatever_is_killed(
 
 
 @pytest.mark.nats
+@pytest.mark.slow
 def test_the_partitions_of_a_dead_worker_go_to_the_others(
     dsn: str, db: Conn, devices: dict[str, str], where: dict[str, Any]
 ) -> None:
