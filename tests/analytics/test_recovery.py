@@ -81,6 +81,7 @@ def test_a_repair_that_held_has_recovered_and_one_that_did_not_is_found(db: Conn
     assert not explain.explain(db, raised["id"]).ok
 
 
+@pytest.mark.slow
 def test_however_the_rows_come_and_whenever_it_is_restarted_the_verdict_is_the_same(
     db: Conn, devices: list[int]
 ) -> None:

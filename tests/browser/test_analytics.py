@@ -46,6 +46,7 @@ def test_rules_are_changed_refused_and_taken_back(visitor: Visitor) -> None:
     expect(page.locator("text=The defaults are in force.").first).to_be_visible()
 
 
+@pytest.mark.slow
 def test_a_what_if_goes_from_the_rules_on_the_page_to_its_result_by_itself(visitor: Visitor) -> None:
     page = visitor.page("manager")
     page.goto("/analytics/rules")

@@ -271,6 +271,7 @@ def set_clock(db: Conn, at: datetime) -> None:
     db.execute("update kit.clock set wall_anchor = clock_timestamp(), sim_anchor = %s, rate = 0", (at,))
 
 
+@pytest.mark.slow
 def test_a_learning_process_learns_and_ends(db: Conn, dsn: str) -> None:
     history, failures = fleet(devices=6)
     history = stored.write(db, history, failures)

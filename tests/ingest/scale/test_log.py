@@ -30,6 +30,8 @@ from tests.ingest.doors.processes import Process
 from tests.ingest.doors.test_faults import Publisher, free_port, numbers
 from tests.ingest.scale.conftest import Cluster, MockKafka
 
+pytestmark = pytest.mark.slow  # real servers, several processes each
+
 TOPICS = formats.topics(Ingest())
 
 
@@ -306,7 +308,6 @@ def test_what_a_door_acknowledges_is_stored_with_kafka_whichever_side_is_killed(
 
 
 @pytest.mark.nats
-@pytest.mark.slow
 def test_what_a_door_acknowledges_is_stored_whatever_is_killed(
     dsn: str, db: Conn, devices: dict[str, str], nats: Cluster, where: dict[str, Any]
 ) -> None:
@@ -349,7 +350,6 @@ def test_what_a_door_acknowledges_is_stored_whatever_is_killed(
 
 
 @pytest.mark.nats
-@pytest.mark.slow
 def test_the_partitions_of_a_dead_worker_go_to_the_others(
     dsn: str, db: Conn, devices: dict[str, str], where: dict[str, Any]
 ) -> None:
