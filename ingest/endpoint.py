@@ -65,7 +65,7 @@ class Endpoint:
         self.incoming = memoryview(bytearray(READ_BYTES))
         self.paused = self._stopping = False
         self.refused = self.malformed = self.turned_away = self.received = self.acked = 0
-        self.port = settings.endpoint.port
+        self.port = 0  # until it listens
         self._numbers = itertools.count(1)
         self._connections: set[Connection] = set()
         self.clients: dict[tuple[str, str], Connection] = {}

@@ -101,7 +101,8 @@ class Store:
         n = len(columns.ts)
         seq = np.full(n, NO_SEQ) if columns.seq is None else columns.seq
         received = columns.ts if columns.received is None else columns.received
-        group.parts.append(Part(columns.device, columns.ts, seq, received, columns.values))
+        values = np.asarray(columns.values, np.float64)  # a recording's floats may be shorter
+        group.parts.append(Part(columns.device, columns.ts, seq, received, values))
         return self._store(conn, batch_id, intake, messages=n, remember=False)
 
     def committed(self, written: Written) -> None:

@@ -405,6 +405,9 @@ def test_typed_columns_are_stored_like_messages(writer: Conn, store: Store) -> N
     assert (written.rows, written.readings) == (100, 200)
     assert dump(writer, "run_hours")["run_hours"] == [(1, NOW, 500.0, 500)]
     assert take(writer, store, [telemetry(run_hours=500, flow=7)]).duplicates == 1
+    shorter = Columns("pump", ("run_hours", "flow"), columns.device, at, values.astype(np.float32))  # type: ignore[arg-type]
+    with writer.transaction():
+        assert store.write_rows(writer, shorter).duplicates == 100
     for wrong in (Columns("pump", ("nothing", "flow"), columns.device, at, values),
                   Columns("pump", ("run_hours", "flow"), columns.device, at * 2, values)):  # fmt: skip
         with pytest.raises(Invalid), writer.transaction():
