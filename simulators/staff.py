@@ -13,7 +13,6 @@ import httpx
 import psycopg
 
 from kit import clock, database, logs, process
-from kit.clock import Clock
 from kit.errors import Unavailable
 from kit.settings import Settings
 from simulators import staff_rules, truth
@@ -200,26 +199,24 @@ def run(settings: Settings, stop: threading.Event) -> None:
     """Work until `stop`; a lost API or database is tried again."""
     dsn = database.url(settings)
     staff = Staff(f"http://{settings.api.host}:{settings.api.port}", dsn, settings.simulation.seed)
-    ticking: Clock | None = None
     for pause in _pauses():
         if stop.wait(pause.seconds):
             return
         try:
-            ticking = ticking or _clock(dsn)
-            staff.round(ticking.now())
+            staff.round(_now(dsn))
             pause.rest()
         except (httpx.HTTPError, psycopg.Error, Unavailable) as error:
             if pause.seconds >= LONG:  # while everything starts this is as it should be
                 log.warning("not reachable", error=repr(error))
             staff._clients.clear()
-            ticking = None
             pause.grow()
 
 
-def _clock(dsn: str) -> Clock:
+def _now(dsn: str) -> datetime:
+    """Asked anew each time: somebody may let the clock run, stop it, or move it meanwhile."""
     with database.connect(dsn, application="staff", autocommit=True) as conn:
         process.beat(conn, "staff")
-        return clock.load(conn)
+        return clock.now(conn)
 
 
 @dataclass

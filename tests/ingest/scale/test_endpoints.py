@@ -83,7 +83,9 @@ def test_end_points_of_one_machine_share_the_port(dsn: str, db: Conn, devices: d
     port = free_port()
     both = Settings(database_url=dsn, endpoint=EndpointSettings(port=port, processes=2))
     with Process("ingest.endpoint", both), Process("ingest.endpoint", both, suffix="-2"):
-        ready = "select count(*) = 2 from kit.process where name like 'endpoint%' and (detail->>'port')::int > 0"
+        ready = (
+            "select count(*) = 2 from kit.process where name like 'endpoint%' and (detail->>'port')::int > 0"
+        )
         until(lambda: scalar(db, ready))
         reached = "select count(*) from ingest.session s join ingest.door d on d.id = s.door"
         clients = []
