@@ -19,7 +19,7 @@ import numpy as np
 
 from analytics.definitions import Definition, Floats, product, related
 from analytics.detectors import alarm, alarm_settings, blame
-from analytics.detectors.protocol import Detector, Outcome
+from analytics.detectors.protocol import Detector, Driver, Outcome
 from analytics.fields import Field
 from analytics.frame import Frame
 from analytics.setting import setting
@@ -159,19 +159,11 @@ class Joint(Detector):
         live = related(frame.judged[at], self._table.T)
         hours = np.where(live, (frame.hours[at][:, None, :] * self._symptom).max(axis=2), 0.0)
         verdict = alarm.judge(rare, frame.ts[at], live, hours, scores, self._rules)
-        findings = [
-            self.finding(
-                frame, int(at[n]), int(k), "clear", int(verdict.low_since[n, k]), verdict.score[n, k]
-            )
-            for n, k in zip(*np.nonzero(verdict.clearing), strict=True)
-        ]
-        for n, k in zip(*np.nonzero(verdict.raising), strict=True):
-            alarm.open_mode(rare, int(n), int(k))
-            since = int(rare["onset"][n, k]) or int(frame.ts[at[n]])
-            drivers = blame.drivers(self.definition, frame, int(at[n]), level[n], parts[n])
-            findings.append(
-                self.finding(frame, int(at[n]), int(k), "raise", since, verdict.score[n, k], drivers)
-            )
+
+        def drivers(n: int, k: int) -> tuple[Driver, ...]:
+            return blame.drivers(self.definition, frame, int(at[n]), level[n], parts[n])
+
+        findings = self.clears(frame, at, verdict) + self.raises(frame, at, rare, verdict, drivers)
         alarm.keep(state, at, rare)
         return Outcome(findings, alarm.frozen(rare, at, self._table))
 

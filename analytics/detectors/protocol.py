@@ -6,8 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, ClassVar
 
+import numpy as np
+
 from analytics.block import Event
-from analytics.definitions import Definition, Floats
+from analytics.definitions import Definition, Floats, Ints
+from analytics.detectors import alarm
 from analytics.fields import Field
 from analytics.frame import Frame, Frozen
 from analytics.state import Rows
@@ -133,3 +136,30 @@ class Detector:
             at, int(frame.ts[at]), since, kind, self.rule, self.version, mode.code, mode.priority,
             float(score), int(frame.batch[at]), drivers,
         )  # fmt: skip
+
+    def clears(self, frame: Frame, at: Ints, verdict: alarm.Verdict) -> list[Finding]:
+        """What it says of the modes whose alarm clears; the verdict is on the devices `at` positions of the frame."""
+        return [
+            self.finding(
+                frame, int(at[n]), int(k), "clear", int(verdict.low_since[n, k]), verdict.score[n, k]
+            )
+            for n, k in zip(*np.nonzero(verdict.clearing), strict=True)
+        ]
+
+    def raises(
+        self,
+        frame: Frame,
+        at: Ints,
+        rare: alarm.Rare,
+        verdict: alarm.Verdict,
+        drivers: Callable[[int, int], tuple[Driver, ...]],
+    ) -> list[Finding]:
+        """Open what the verdict raises. `drivers(n, k)` names what drove mode `k` on the nth device of `at`."""
+        found = []
+        for n, k in zip(*(index.tolist() for index in np.nonzero(verdict.raising)), strict=True):
+            alarm.open_mode(rare, n, k)
+            since = int(rare["onset"][n, k]) or int(frame.ts[at[n]])
+            found.append(
+                self.finding(frame, int(at[n]), k, "raise", since, verdict.score[n, k], drivers(n, k))
+            )
+        return found

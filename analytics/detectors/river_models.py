@@ -16,7 +16,7 @@ import numpy as np
 
 from analytics.definitions import Bools, Definition, Floats, Ints, related
 from analytics.detectors import alarm, blame, river_settings
-from analytics.detectors.protocol import Detector, Outcome
+from analytics.detectors.protocol import Detector, Driver, Outcome
 from analytics.fields import Field
 from analytics.frame import Frame
 from analytics.state import Rows
@@ -81,22 +81,14 @@ class _RiverDetector(Detector):
         live = related(frame.judged[at], self._table.T)
         hours = np.where(live, (frame.hours[at][:, None, :] * self._symptom).max(axis=2), 0.0)
         verdict = alarm.judge(rare, frame.ts[at], live, hours, scores, self._rules)
-        findings = [
-            self.finding(
-                frame, int(at[n]), int(k), "clear", int(verdict.low_since[n, k]), verdict.score[n, k]
-            )
-            for n, k in zip(*np.nonzero(verdict.clearing), strict=True)
-        ]
         for n, k in zip(*np.nonzero(verdict.clearing), strict=True):
             self._cleared(state, at[n : n + 1], self._symptom[k])
-        for n, k in zip(*np.nonzero(verdict.raising), strict=True):
-            alarm.open_mode(rare, int(n), int(k))
-            rare["height"][n, k] = max(float(directed[n, k]), 0.5)
-            since = int(rare["onset"][n, k]) or int(frame.ts[at[n]])
-            drivers = blame.drivers(self.definition, frame, int(at[n]), its[n], parts[n])
-            findings.append(
-                self.finding(frame, int(at[n]), int(k), "raise", since, verdict.score[n, k], drivers)
-            )
+        np.copyto(rare["height"], np.maximum(directed, 0.5), where=verdict.raising)
+
+        def drivers(n: int, k: int) -> tuple[Driver, ...]:
+            return blame.drivers(self.definition, frame, int(at[n]), its[n], parts[n])
+
+        findings = self.clears(frame, at, verdict) + self.raises(frame, at, rare, verdict, drivers)
         alarm.keep(state, at, {name: rare[name] for name in rare if name in _ALARM})
         return Outcome(findings, alarm.frozen(rare, at, self._table))
 

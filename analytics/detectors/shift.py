@@ -83,12 +83,7 @@ class Shift(Detector):
         live = related(frame.judged[at], self._symptom_of)
         hours = np.where(live, (frame.hours[at][:, None, :] * self._symptom).max(axis=2), 0.0)
         verdict = alarm.judge(rare, frame.ts[at], live, hours, score[at], self._rules)
-        findings = [
-            self.finding(
-                frame, int(at[n]), int(k), "clear", int(verdict.low_since[n, k]), verdict.score[n, k]
-            )
-            for n, k in zip(*np.nonzero(verdict.clearing), strict=True)
-        ]
+        findings = self.clears(frame, at, verdict)
         if verdict.raising.any():
             evidence = self._evidence(level[at], rare["sums"])
             for n in np.flatnonzero(verdict.raising.any(axis=1)).tolist():

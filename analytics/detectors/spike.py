@@ -81,19 +81,11 @@ class Spike(Detector):
         score = np.bitwise_count(hits) / self.tuning.least
         hours = np.where(live, (frame.hours[at][:, None, :] * self._symptom).max(axis=2), 0.0)
         verdict = alarm.judge(rare, frame.ts[at], live, hours, score, self._rules)
-        findings = [
-            self.finding(
-                frame, int(at[n]), int(k), "clear", int(verdict.low_since[n, k]), verdict.score[n, k]
-            )
-            for n, k in zip(*np.nonzero(verdict.clearing), strict=True)
-        ]
-        for n, k in zip(*np.nonzero(verdict.raising), strict=True):
-            alarm.open_mode(rare, int(n), int(k))
-            since = int(rare["onset"][n, k]) or int(frame.ts[at[n]])
-            drivers = self._drivers(frame, int(at[n]), directed[n, k])
-            findings.append(
-                self.finding(frame, int(at[n]), int(k), "raise", since, verdict.score[n, k], drivers)
-            )
+
+        def drivers(n: int, k: int) -> tuple[Driver, ...]:
+            return self._drivers(frame, int(at[n]), directed[n, k])
+
+        findings = self.clears(frame, at, verdict) + self.raises(frame, at, rare, verdict, drivers)
         alarm.keep(state, at, rare)
         return Outcome(findings, alarm.frozen(rare, at, self._table))
 
