@@ -18,8 +18,7 @@ NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable"
 def chromium() -> str:
     """The path of the system's Chromium."""
     found = next((path for name in NAMES if (path := shutil.which(name))), None)
-    if found is None:
-        pytest.skip(f"no Chromium on PATH (looked for {', '.join(NAMES)})")
+    assert found is not None, f"no Chromium on PATH (looked for {', '.join(NAMES)})"
     return found
 
 

@@ -98,7 +98,9 @@ def test_while_one_button_is_at_work_the_others_wait(visitor: Visitor) -> None:
     buttons = page.locator("form[data-act] button")
     before = buttons.evaluate_all("all => all.map(one => one.disabled)")
     with page.expect_request("**/orders/*/**"):
-        page.locator("form[data-act]").first.evaluate("form => form.requestSubmit()")
+        page.locator("form[data-act]").evaluate_all(
+            "forms => forms.find(form => form.checkValidity()).requestSubmit()"
+        )
     expect(page.locator("form[data-act] button:enabled")).to_have_count(0)
     held[0].fulfill(status=409, json={"message": "Somebody was quicker."})
     expect(page.get_by_role("alert").first).to_have_text("Somebody was quicker.")
