@@ -116,11 +116,14 @@ def daily(t: Words, days: Sequence[Mapping[str, Any]], zone: str) -> Markup:
 
     bars = "".join(bar(at, day) for at, day in enumerate(days))
     first, last = days[0]["day"], days[-1]["day"]
-    ticks = "".join(
-        f'<text class="tick" x="{left + (ts - first) / timedelta(days=1) * step:.1f}" y="{height - 4}">'
-        f"{shown.day(ts, t.language, year=False)}</text>"
-        for ts in time_ticks(first, last, zone, about=6)
-    ) if last > first else ""  # fmt: skip
+
+    def tick(ts: datetime) -> str:
+        x = left + (ts - first) / timedelta(days=1) * step
+        anchor = "end" if x > width - 60 else "start"  # the last word stays within the picture
+        text = shown.day(ts, t.language, year=False)
+        return f'<text class="tick" x="{x:.1f}" y="{height - 4}" text-anchor="{anchor}">{text}</text>'
+
+    ticks = "".join(map(tick, time_ticks(first, last, zone, about=6))) if last > first else ""
     label = t(
         "alarms.daily_label", start=shown.day(first, t.language), end=shown.day(last, t.language),
         count=sum(day["raises"] for day in days), most=most,
@@ -131,7 +134,7 @@ def daily(t: Words, days: Sequence[Mapping[str, Any]], zone: str) -> Markup:
         f'<text class="tick" x="{left - 6}" y="{height - 18}" text-anchor="end">0</text>'
     )
     return Markup(
-        f'<svg class="chart" viewBox="0 0 {width} {height}" role="img" aria-label="{escape(label)}">'
+        f'<svg class="chart daily" viewBox="0 0 {width} {height}" role="img" aria-label="{escape(label)}">'
         f"{scale}{bars}{ticks}</svg>"
     )
 

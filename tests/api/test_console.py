@@ -9,10 +9,12 @@ from html.parser import HTMLParser
 
 import pytest
 
+from analytics.detectors import discover
 from api.console import charts, format, gantt
 from api.console.render import FOLDER
 from api.console.text import catalogue, words
 from fsm_core.work_orders.rules import ORDER_MOVES, ORDER_STATES, VISIT_MOVES, VISIT_STATES
+from meantime import device_types
 from tests.api.conftest import Installation
 
 T0 = datetime(2026, 3, 1, tzinfo=UTC)
@@ -27,6 +29,17 @@ def test_both_catalogues_have_the_same_keys_and_places_for_values() -> None:
     assert set(english) == set(chinese)
     for key in english:
         assert set(re.findall(r"{\w+}", english[key])) == set(re.findall(r"{\w+}", chinese[key])), key
+
+
+def test_the_catalogues_name_every_rule_that_may_open_an_order_and_every_skill_of_a_shipped_device_type() -> (
+    None
+):
+    rules = {detector.rule for detector in discover()} | {"prediction", "recovery", "reset", "rule_off"}
+    types = [device_types.read(path) for path in device_types.FOLDER.glob("*.toml")]
+    modes = [mode for one in types for mode in one["failure_mode"]]
+    skills = {mode["solution"]["skill"] for mode in modes if "skill" in mode.get("solution", {})}
+    wanted = {f"rule.{rule}" for rule in rules} | {f"skill.{skill}" for skill in skills}
+    assert wanted <= set(catalogue("zh"))
 
 
 def test_the_catalogues_know_every_state_and_action() -> None:
