@@ -1,5 +1,5 @@
-"""Rerun a stored period with other tuning through the same engine: which detections would appear, which vanish, and
-what the orders from either would have been worth against the repairs on record.
+"""Rerun a stored period with other tuning through the same engine, and the failure models of the time or learned ones:
+which orders would appear, which vanish, and what they would have been worth against the repairs on record.
 """
 
 from __future__ import annotations
@@ -15,13 +15,15 @@ from analytics.definitions import Definition
 from analytics.detectors.protocol import Finding
 from analytics.engine import Engine
 from analytics.episodes import HORIZON, Outcome, Repair, total
-from analytics.prediction.decision import Costs
+from analytics.prediction.decision import Costs, Policy
 from analytics.reader import Reader
 from analytics.rules import Rules
 from analytics.store import microseconds, moment
+from analytics.whatif import foreseen
+from analytics.whatif.foreseen import Foreseen, Source, Tried
 from analytics.whatif.orders import SAME, Pair, pair
 from analytics.whatif.rows import pieces
-from analytics.whatif.running import Judged, Recorded, Run
+from analytics.whatif.running import Judged, Run
 from kit.clock import now
 from kit.database import Conn
 from kit.errors import Invalid
@@ -56,6 +58,8 @@ class Report:
         models: the same and the costs, by device type.
         cost_difference: of `changed` to `live`, in the unit of the costs; less than 0 is cheaper.
         tuning_id: of the rules in force; None: the defaults.
+        predictions: the failure models that spoke in the period, of the rules in force and of the changed ones.
+        learned: what came of learning some for the changed ones.
     """
 
     start: datetime
@@ -73,6 +77,8 @@ class Report:
     models: dict[str, tuple[Costs, Outcome, Outcome]]
     cost_difference: float
     tuning_id: int | None
+    predictions: tuple[Sequence[Source], Sequence[Source]]
+    learned: list[Tried]
 
 
 def run(
@@ -83,15 +89,20 @@ def run(
     *,
     warmup: timedelta = WARMUP,
     costs: Costs | Mapping[str, Costs] | None = None,
+    train_from: datetime | None = None,
     progress: Callable[[float], None] | None = None,
 ) -> Report:
     """Rerun [start, end] with the rules in force and with `rules` (a parsed TOML file; None: the defaults).
 
-    Writes nothing; both runs begin without knowledge `warmup` before the period. Orders that a prediction opened are
-    taken as they were, in both.
+    Writes nothing; both runs begin without knowledge `warmup` before the period. Failure models speak as they were in
+    force at each time of it (never one that was learned later), in both; they decide by the stored costs with the
+    rules in force, and by `costs` with the changed ones.
 
     Args:
-        costs: of all device types, or by device type; those not named have the stored ones.
+        costs: of all device types, or by device type; those not named have the stored ones. Both sides are judged by
+            them.
+        train_from: failure models are learned from what was known from then until `start`, and speak on the changed
+            side in the place of those in force then.
         progress: called with the share that is done; what it raises ends the run.
 
     Raises:
@@ -99,6 +110,11 @@ def run(
     """
     if start >= end:
         raise Invalid(f"The period must begin before it ends; {start} is not before {end}.", key="from")
+    if train_from is not None and train_from >= start:
+        raise Invalid(
+            f"What is learned from must lie before the period; {train_from} is not before {start}.",
+            key="train_from",
+        )
     tuning_id, in_force = store.tuning(conn)
     definitions = store.definitions(conn)
     runs = [
@@ -111,8 +127,16 @@ def run(
             one.take(piece)
         if progress is not None:
             progress(piece.done)
-    before, after = _judge(conn, runs, start, end, definitions)
+    usual = {model: price for model, price in stored_costs.for_all(conn).items() if model in definitions}
     prices = {model: price for model, price in _prices(conn, costs).items() if model in definitions}
+    then, new, tried = _sources(conn, start, end, train_from, prices)
+    said = [
+        foreseen.foresee(
+            conn, sources, start - WARMUP, end, {m: Policy({}, price) for m, price in by.items()}
+        )
+        for sources, by in ((then, usual), (foreseen.instead(then, new), prices))
+    ]
+    before, after = _judge(conn, list(zip(runs, said, strict=True)), start, end, definitions)
     models = {
         model: (price, before.outcome(model, price), after.outcome(model, price))
         for model, price in prices.items()
@@ -126,20 +150,39 @@ def run(
         [raised for raised, other in near if other is None],
         [(raised, other) for raised, other in near if other is not None],
         pair(before.orders(), after.orders()), before.repairs, *totals, models, totals[1].cost - totals[0].cost,
-        tuning_id,
+        tuning_id, (said[0].sources, said[1].sources), tried,
     )  # fmt: skip
 
 
+def _sources(
+    conn: Conn, start: datetime, end: datetime, train_from: datetime | None, prices: Mapping[str, Costs]
+) -> tuple[list[Source], list[Source], list[Tried]]:
+    """The failure models of the time, those learned for the changed side, and what came of learning."""
+    then, new, tried = [], [], []
+    for model, price in sorted(prices.items()):
+        then += foreseen.known_then(conn, model, start - WARMUP, end)
+        if train_from is not None:
+            sources, verdicts = foreseen.learned(conn, model, train_from, start, Policy({}, price))
+            new += sources
+            tried += verdicts
+    return then, new, tried
+
+
 def _judge(
-    conn: Conn, runs: Sequence[Run], start: datetime, end: datetime, definitions: Mapping[str, Definition]
-) -> list[Judged]:
-    foreseen = _foreseen(conn, start - WARMUP, end)
+    conn: Conn, runs: Sequence[tuple[Run, Foreseen]], start: datetime, end: datetime,
+    definitions: Mapping[str, Definition],
+) -> list[Judged]:  # fmt: skip
     repairs, known_until = _repairs(conn, start, end)
     model_of = dict(conn.execute("select id, model from ingest.device").fetchall())
-    component = {(m, mode.code): mode.component for m, d in definitions.items() for mode in d.modes}
+    component = foreseen.mode_components(definitions.values())
     judged = []
-    for one in runs:
-        opened = one.orders(microseconds(start), foreseen)
+    for one, said in runs:
+
+        def left(device: int, finding: Finding, said: Foreseen = said) -> bool:
+            model = model_of[device]
+            return said.leaves(model, component.get((model, finding.mode), ""), finding)
+
+        opened = one.orders(microseconds(start), said.found, left)
         of = {(o.device, o.mode): component.get((model_of[o.device], o.mode), "") for o, _ in opened}
         judged.append(Judged(opened, repairs, of, model_of, known_until))
     return judged
@@ -150,20 +193,6 @@ def _prices(conn: Conn, costs: Costs | Mapping[str, Costs] | None) -> dict[str, 
     if isinstance(costs, Costs):
         return dict.fromkeys(known, costs)
     return {model: (costs or {}).get(model, price) for model, price in known.items()}
-
-
-def _foreseen(conn: Conn, start: datetime, end: datetime) -> list[tuple[int, Finding]]:
-    """What the prediction raised and cleared: a backtest of rules takes it as it was."""
-    found = conn.execute(
-        """select device_id, ts, kind, rule, rule_version, failure_mode, severity, score, through_batch, evidence
-           from analytics.detection where rule = 'prediction' and ts between %s and %s order by id""",
-        (start, end),
-    ).fetchall()
-    return [
-        (device, Recorded(0, at, at, kind, rule, version, mode, severity, score, batch, told=told))
-        for device, ts, kind, rule, version, mode, severity, score, batch, told in found
-        for at in (microseconds(ts),)
-    ]
 
 
 def _repairs(conn: Conn, start: datetime, end: datetime) -> tuple[list[Repair], int]:

@@ -40,8 +40,11 @@ class Episodes:
         key = device, finding.mode
         alarms = self._alarms.setdefault(key, set())
         if finding.kind == "clear":
+            standing = bool(alarms)
             alarms.clear() if finding.rule == "reset" else alarms.discard(finding.rule)
-            if not alarms:
+            if (
+                standing and not alarms
+            ):  # what opened nothing (information, left to a prediction) ends nothing
                 self._ended[key] = finding.ts
             return None
         if finding.severity >= INFORMATION:

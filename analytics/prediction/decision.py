@@ -98,3 +98,10 @@ def decide(p: Floats, device: Ints, ts: Ints, repairs: Log, policy: Policy, comp
             blocked_until = int(ts[row]) + round(policy.open_hours * HOUR)
             repaired_at_opening = int(done[row])
     return orders
+
+
+def is_over(since: int, now: int, repaired: bool, p: Floats, policy: Policy, component: str) -> bool:
+    """Whether a finding raised at `since` (µs) ends: the component was repaired since, or its time has passed and
+    nothing points to a failure any more; `p` of its device now (empty: nothing is said of it)."""
+    expired = now >= since + round(policy.open_hours * HOUR)
+    return repaired or (expired and bool((p < policy.level(component)).all()))

@@ -145,15 +145,15 @@ class _Component:
         device = int(np.searchsorted(self.past.devices, row["device_id"]))
         kind, since = self.past.components.index(self.fitted.component), microseconds(row["ts"])
         repairs = self.past.repairs.only(kind)
-        if ((repairs.device == device) & (repairs.ts >= since)).any():
-            return True
+        repaired = bool(((repairs.device == device) & (repairs.ts >= since)).any())
         p = self.p[(self.table.device == device) & (self.table.ts == self.past.known[-1])]
-        expired = self.past.known[-1] >= since + round(self.policy.open_hours * HOUR)
-        return bool(expired) and bool((p < self.policy.level(self.fitted.component)).all())
+        return decision.is_over(
+            since, int(self.past.known[-1]), repaired, p, self.policy, self.fitted.component
+        )
 
     def _raise(self, order: Order) -> None:
         device = int(self.past.devices[order.device])
-        found = _raised(
+        found = raised(
             self.conn, self.model, self.past, self.table, order.row, float(self.p[order.row]), self.fitted,
             self.version, self.policy,
         )  # fmt: skip
@@ -175,9 +175,9 @@ class _Component:
         )  # fmt: skip
 
 
-def _raised(
-    conn: Conn, model: str, past: History, table: Table, row: int, p: float, fitted: ComponentModel, version: int,
-    policy: Policy,
+def raised(
+    conn: Conn, model: str, past: History, table: Table, row: int, p: float, fitted: ComponentModel,
+    version: int | None, policy: Policy,
 ) -> dict[str, Any]:  # fmt: skip
     """What a detection says of a row: mode, severity, score (1 is the deciding level), evidence."""
     evidence_ = evidence_of(past, table, row, fitted)
@@ -215,7 +215,7 @@ def recompute(conn: Conn, row: Mapping[str, Any]) -> dict[str, Any] | None:
     if not orders or orders[-1].ts != microseconds(ts):
         return None
     at = orders[-1].row
-    found = _raised(conn, row["model"], past, table, at, float(p[at]), fitted, version, policy)
+    found = raised(conn, row["model"], past, table, at, float(p[at]), fitted, version, policy)
     if found["mode"] != row["failure_mode"]:
         return None
     kept = {name: found[name] for name in ("severity", "score", "evidence")}

@@ -100,9 +100,7 @@ def load(conn: Conn, version_id: int, expected: type[Model]) -> Model:
     Raises:
         Invalid: the file is of another version of the program, or damaged.
     """
-    digest: str = scalar(
-        conn, "select encode(sha256(bytes), 'hex') from analytics.model_version where id = %s", (version_id,)
-    )
+    digest: str = scalar(conn, "select digest from analytics.model_version where id = %s", (version_id,))
     found = _loaded.get(digest)
     if not isinstance(found, expected):
         found = model_file.load(fitted(conn, version_id), expected)

@@ -57,7 +57,7 @@ def train(
     policy: Policy | None = None,
     settings: Settings = Settings(),
 ) -> list[Trained]:
-    """Learn every component of a device type from what was known by `until`.
+    """Learn every component of a device type from what was known by `until`, and keep what came of it.
 
     Args:
         named: failures to learn from; None takes those the stored history tells (see `stored.failures`).
@@ -67,7 +67,24 @@ def train(
         Invalid: there is no telemetry of this device type.
     """
     policy = policy or costs.policy(conn, model)
-    past = stored.history(conn, model, until - LONGEST, until)
+    # All fits before the first write: a transaction that has written holds up everybody who follows facts.
+    done = candidates(conn, model, until - LONGEST, until, policy, settings, named=named)
+    return [_keep(conn, model, one) for one in done]
+
+
+def candidates(
+    conn: Conn, model: str, since: datetime, until: datetime, policy: Policy, settings: Settings = Settings(),
+    *, named: Sequence[Failure] | None = None, compare: bool = True,
+) -> list[Candidate | Trained]:  # fmt: skip
+    """Fit and try every component on what was known in [since, until]; writes nothing.
+
+    Args:
+        compare: against the version in force as well; else only against going without.
+
+    Raises:
+        Invalid: there is no telemetry of this device type.
+    """
+    past = stored.history(conn, model, since, until)
     if past is None:
         raise Invalid(f"The population is empty: there is no telemetry of device type {model} to learn from.")
     failures = (
@@ -77,15 +94,12 @@ def train(
     )
     if not len(failures):
         nothing = "No failure is on record; all lives are censored."
-        return [_keep(conn, model, Trained(c, None, False, nothing)) for c in past.components]
+        return [Trained(component, None, False, nothing) for component in past.components]
     table = features.build(past)
-    trials = [
-        _Trial(conn, model, past, table, failures, component, policy, settings)
+    return [
+        _Trial(conn, model, past, table, failures, component, policy, settings, compare).run()
         for component in past.components
     ]
-    # All fits before the first write: a transaction that has written holds up everybody who follows facts.
-    done = [trial.run() for trial in trials]
-    return [_keep(conn, model, one) for one in done]
 
 
 def as_log(named: Sequence[Failure], past: History) -> Log:
@@ -105,7 +119,7 @@ def as_log(named: Sequence[Failure], past: History) -> Log:
 
 
 @dataclass(frozen=True)
-class _Candidate:
+class Candidate:
     """A fitted model and how its trial went."""
 
     fitted: ComponentModel
@@ -116,7 +130,7 @@ class _Candidate:
     verdict: str
 
 
-def _keep(conn: Conn, model: str, done: _Candidate | Trained) -> Trained:
+def _keep(conn: Conn, model: str, done: Candidate | Trained) -> Trained:
     if isinstance(done, Trained):
         store.note_learning(conn, KIND, model, done.component, False, done.verdict)
         return done
@@ -142,8 +156,9 @@ class _Trial:
     component: str
     policy: Policy
     settings: Settings
+    compare: bool
 
-    def run(self) -> _Candidate | Trained:
+    def run(self) -> Candidate | Trained:
         kind = self.past.components.index(self.component)
         broken, repairs = self.failures.only(kind), self.past.repairs.only(kind)
         last = int(self.past.known[-1])
@@ -157,7 +172,7 @@ class _Trial:
             return Trained(self.component, None, False, error.message)
         return self._tried(fitted, broken, repairs, split, last)
 
-    def _tried(self, fitted: ComponentModel, broken: Log, repairs: Log, split: int, last: int) -> _Candidate:
+    def _tried(self, fitted: ComponentModel, broken: Log, repairs: Log, split: int, last: int) -> Candidate:
         tried = self.table.take(np.flatnonzero(self.table.ts > split))
         result = self._result(fitted, tried, broken, repairs, split, last)
         price = self.policy.costs.get(self.component, self.policy.default)
@@ -172,7 +187,7 @@ class _Trial:
         )
         scores = asdict(result) | {"cost_without": nothing, "tried_until": moment(last).isoformat()}
         window = moment(int(self.past.known[0])), moment(split)
-        return _Candidate(fitted, window, scores, cost, promote, verdict)
+        return Candidate(fitted, window, scores, cost, promote, verdict)
 
     def _result(
         self, model: ComponentModel, tried: Table, broken: Log, repairs: Log, split: int, last: int
@@ -188,7 +203,7 @@ class _Trial:
 
     def _current(self, tried: Table, broken: Log, repairs: Log, split: int, last: int) -> float | None:
         """Cost of the version in force in the same trial; None when there is none that can be used."""
-        version = store.in_force(self.conn, KIND, self.model).get(self.component)
+        version = store.in_force(self.conn, KIND, self.model).get(self.component) if self.compare else None
         if version is None:
             return None
         try:

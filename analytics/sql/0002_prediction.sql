@@ -6,6 +6,7 @@ create table analytics.model_version (
     component   text not null,
     format      int not null,                   -- of `bytes` (analytics/prediction/model_file.py)
     bytes       bytea not null,
+    digest      text not null generated always as (encode(sha256(bytes), 'hex')) stored,
     data_from   timestamptz not null,           -- learned from what was known in this window …
     data_to     timestamptz not null,
     scores      jsonb not null,                 -- … and tried on the time after it

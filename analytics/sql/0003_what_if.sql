@@ -26,6 +26,7 @@ create table analytics.backtest (
     period_to    timestamptz not null,
     rules        jsonb not null,                -- all that differs from the defaults
     costs        jsonb not null,                -- by device type: {failure, visit, needless}; others as stored
+    train_from   timestamptz,                   -- failure models of the tried side are learned from then to period_from
     state        text not null default 'queued' check (state in ('queued', 'running', 'done', 'failed', 'cancelled')),
     progress     double precision not null default 0 check (progress between 0 and 1),
     attempts     int not null default 0,
@@ -35,6 +36,7 @@ create table analytics.backtest (
     error        text,
     result       jsonb,                         -- see analytics/whatif/result.py
     check (period_from < period_to),
+    check (train_from < period_from),
     check ((state = 'done') = (result is not null)),
     check ((state = 'failed') = (error is not null))
 );

@@ -12,6 +12,7 @@ from analytics.backtest import Report
 from analytics.episodes import HORIZON, Outcome, Repair
 from analytics.honesty.scores import deciles
 from analytics.store import microseconds, moment
+from analytics.whatif.foreseen import FOR_EVER, Source
 from analytics.whatif.orders import SAME, Ordered, Pair
 from kit.database import Conn, rows
 
@@ -41,7 +42,20 @@ def of(conn: Conn, report: Report) -> dict[str, Any]:
         ],
         "orders": [_order(pair, uids, links) for pair in shown],
         "left_out": len(report.orders) - len(shown),
+        "predictions": {
+            side: [_source(one) for one in sources]
+            for side, sources in zip(("live", "changed"), report.predictions, strict=True)
+        },
+        "learned": [asdict(one) for one in report.learned],
         "failures": [_failure(repair, report.orders, uids, numbers) for repair in report.repairs],
+    }  # fmt: skip
+
+
+def _source(one: Source) -> dict[str, Any]:
+    return {
+        "model": one.model, "component": one.component, "version": one.version, "failures": one.fitted.failures,
+        "since": moment(one.since).isoformat(),
+        "until": None if one.until >= FOR_EVER else moment(one.until).isoformat(),
     }  # fmt: skip
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -40,10 +40,17 @@ class Run:
                 if engine.devices:
                     engine.refresh_fleet()
 
-    def orders(self, start: int, foreseen: Sequence[tuple[int, Finding]]) -> list[tuple[Opened, Finding]]:
-        """The orders that open from a time on, with what opened them; `foreseen` counts with what this run found."""
+    def orders(
+        self,
+        start: int,
+        foreseen: Sequence[tuple[int, Finding]],
+        left: Callable[[int, Finding], bool] = lambda device, finding: False,
+    ) -> list[tuple[Opened, Finding]]:
+        """The orders that open from a time on, with what opened them; `foreseen` counts with what this run found, and
+        what is `left` to a prediction does not."""
         episodes, opened = Episodes(), []
-        for device, finding in sorted([*self.found, *foreseen], key=lambda found: found[1].ts):
+        own = [(device, finding) for device, finding in self.found if not left(device, finding)]
+        for device, finding in sorted([*own, *foreseen], key=lambda found: found[1].ts):
             order = episodes.take(device, finding)
             if order is not None and order.ts >= start:
                 opened.append((order, finding))

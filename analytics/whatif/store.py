@@ -36,6 +36,7 @@ class Backtest:
     period_to: datetime
     rules: dict[str, Any]
     costs: dict[str, Any]
+    train_from: datetime | None
     state: str
     progress: float
     attempts: int
@@ -53,11 +54,14 @@ def request(
     costs: Mapping[str, Costs],
     actor: str,
     title: str = "",
+    *,
+    train_from: datetime | None = None,
 ) -> int:
     """Queue a backtest; its id.
 
     Raises:
-        Invalid: the period is empty or lies ahead, a rule or value is wrong, or a device type is unknown.
+        Invalid: the period is empty or lies ahead, `train_from` is not before it, a rule
+            or value is wrong, or a device type is unknown.
         Conflict: too many are waiting.
     """
     changed = differing(rules)
@@ -67,6 +71,11 @@ def request(
         )
     if start >= clock.now(conn):
         raise Invalid(f"The period must lie in the past; it would begin at {start:%F %R}.", key="from")
+    if train_from is not None and train_from >= start:
+        raise Invalid(
+            f"What is learned from must lie before the period; {train_from:%F %R} is not before {start:%F %R}.",
+            key="train_from",
+        )
     known = {model for (model,) in conn.execute("select code from ingest.model")}
     if unknown := sorted(costs.keys() - known):
         raise Invalid(
@@ -77,10 +86,10 @@ def request(
         raise Conflict(f"{waiting} backtests are waiting already; cancel some or wait.")
     found: int = scalar(
         conn,
-        """insert into analytics.backtest (created_by, title, period_from, period_to, rules, costs)
-           values (%s, %s, %s, %s, %s, %s) returning id""",
+        """insert into analytics.backtest (created_by, title, period_from, period_to, rules, costs, train_from)
+           values (%s, %s, %s, %s, %s, %s, %s) returning id""",
         (actor, title.strip()[:200], start, end, Jsonb(changed),
-         Jsonb({model: asdict(price) for model, price in costs.items()})),
+         Jsonb({model: asdict(price) for model, price in costs.items()}), train_from),
     )  # fmt: skip
     return found
 

@@ -91,7 +91,13 @@ def _run(conn: Conn, taken: Backtest) -> None:
     log.info("backtest", id=taken.id, attempt=taken.attempts)
     try:
         report = backtest.run(
-            conn, taken.period_from, taken.period_to, taken.rules, costs=costs, progress=tell
+            conn,
+            taken.period_from,
+            taken.period_to,
+            taken.rules,
+            costs=costs,
+            train_from=taken.train_from,
+            progress=tell,
         )
         store.finish(conn, taken.id, time.monotonic() - began, found=result.of(conn, report))
     except Cancelled:

@@ -81,6 +81,15 @@ def period_of(
     return start, usual[1] if not last else min(_midnight(last, zone) + timedelta(days=1), usual[1])
 
 
+def day_of(text: str, zone: str) -> datetime | None:
+    """The midnight at which a date begins in the installation's zone; None for an empty one.
+
+    Raises:
+        Invalid: it is no date.
+    """
+    return _midnight(text.strip(), zone) if text.strip() else None
+
+
 def _midnight(text: str, zone: str) -> datetime:
     try:
         return datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=ZoneInfo(zone))

@@ -112,7 +112,14 @@ def new_backtest(call: Call, body: NewBacktest) -> int:
     """Queue it; its id."""
     prices = {model: Costs(**price.model_dump()) for model, price in body.costs.items()}
     return backtests.request(
-        call.conn, body.start, body.end, rules_text.read(body.rules), prices, call.user.name, body.title
+        call.conn,
+        body.start,
+        body.end,
+        rules_text.read(body.rules),
+        prices,
+        call.user.name,
+        body.title,
+        train_from=body.train_from,
     )
 
 

@@ -114,6 +114,9 @@ class NewBacktest(Shape):
     end: AwareDatetime = Field(alias="to")
     rules: RulesIn = Field(default_factory=dict)
     costs: dict[str, Price] = Field(default_factory=dict)
+    train_from: AwareDatetime | None = Field(
+        None, description="failure models are learned from then until `from`, and order on the tried side"
+    )
     title: str = Field("", max_length=200)
 
 
@@ -128,6 +131,7 @@ class BacktestRow(Row):
     period_to: datetime
     rules: dict[str, dict[str, Any]]
     costs: dict[str, Any]
+    train_from: datetime | None
     state: str
     progress: float
     attempts: int

@@ -66,17 +66,27 @@ def backtest(
     rules: Annotated[
         Path | None, typer.Option(help="TOML with changed tuning; default: the shipped one.")
     ] = None,
+    train_from: Annotated[
+        str | None,
+        typer.Option(
+            "--train-from", help="Learn failure models from then until --from, and let them order as well."
+        ),
+    ] = None,
     failure: Annotated[float | None, typer.Option(help="Cost of a failure nobody foresaw.")] = None,
     visit: Annotated[float | None, typer.Option(help="Cost of a visit in time.")] = None,
     needless: Annotated[float | None, typer.Option(help="Cost of a needless visit.")] = None,
 ) -> None:
     """Rerun a stored period: which orders would appear, vanish or stay under other rules, against the recorded repairs.
-    Costs that are not given are those stored for each device type."""
+    Failure models order as they were in force at the time. Costs that are not given are those stored for each device
+    type."""
     given = {name: value for name, value in (("failure", failure), ("visit", visit), ("needless", needless))
              if value is not None}  # fmt: skip
     with target.transaction("meantime_reports") as conn:
         costs = {model: replace(stored, **given) for model, stored in stored_costs.for_all(conn).items()}
-        report = backtests.run(conn, _moment(start), _moment(end), _toml(rules), costs=costs)
+        report = backtests.run(
+            conn, _moment(start), _moment(end), _toml(rules), costs=costs,
+            train_from=None if train_from is None else _moment(train_from),
+        )  # fmt: skip
         found = results.of(conn, report)
     orders = found.pop("orders")
     output.show(found | {"raises_live": len(report.live), "raises_changed": len(report.changed)})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from html import unescape
 from typing import Any
 
 import httpx
@@ -107,6 +108,7 @@ def test_a_backtest_is_asked_for_run_read_and_its_rules_applied(
     asked = client.post(
         "/api/backtests",
         json=PERIOD | {"rules": {"shift": {"off": True}}, "title": "without shift",
+                       "train_from": "2026-01-01T00:00:00Z",
                        "costs": {"pump-p100": {"failure": 50, "visit": 5, "needless": 9}}},
         headers={"Idempotency-Key": "once"},
     )  # fmt: skip
@@ -122,6 +124,12 @@ def test_a_backtest_is_asked_for_run_read_and_its_rules_applied(
     assert (told["state"], told["error"], told["progress"]) == ("done", None, 1.0)
     assert set(told["counts"]) == {"appear", "vanish", "stay"}
     assert told["result"]["models"][0]["costs"] == {"failure": 50.0, "visit": 5.0, "needless": 9.0}
+    assert told["train_from"] == "2026-01-01T00:00:00Z"
+    assert told["result"]["learned"], "what came of learning each component is told"
+    assert not any(one["used"] for one in told["result"]["learned"])
+    shown = client.get(f"/analytics/backtests/{number}")
+    assert shown.status_code == 200
+    assert told["result"]["learned"][0]["verdict"] in unescape(shown.text)
     for order in told["result"]["orders"]:
         assert order["device_uid"].startswith("pump-")
         assert order["live"] or order["changed"]
@@ -140,6 +148,9 @@ def test_a_waiting_backtest_can_be_cancelled_and_an_unknown_one_is_404(client: h
     backwards = client.post("/api/backtests", json={"from": PERIOD["to"], "to": PERIOD["from"]})
     assert backwards.status_code == 422
     assert "begin before it ends" in backwards.json()["message"]
+    peeking = client.post("/api/backtests", json=PERIOD | {"train_from": PERIOD["to"]})
+    assert peeking.status_code == 422
+    assert "must lie before the period" in peeking.json()["message"]
 
 
 def test_alarm_honesty_tells_scores_load_and_every_day(client: httpx.Client) -> None:

@@ -12,7 +12,7 @@ from analytics.whatif import store as backtests
 from api.accounts import User
 from api.console import timeline
 from api.console.render import back_to, language_of, page, present
-from api.console.rules_form import FormFields, costs_of, period_of, rules_of
+from api.console.rules_form import FormFields, costs_of, day_of, period_of, rules_of
 from api.console.text import words
 from api.deps import CallDep, State, Tx, state
 from api.idempotency import once
@@ -48,6 +48,7 @@ def new(
         request, "backtest_new.html", user, present(conn)[0],
         found=reads.rules(conn, changed), start=start, end=end, title=earlier.title if earlier else "",
         prices=reads.prices(conn), costs=earlier.costs if earlier else {}, may_tune=True,
+        train_from=earlier.train_from if earlier else None,
     )  # fmt: skip
 
 
@@ -64,7 +65,8 @@ def ask(call: CallDep, fields: FormFields, own: Own) -> Response:
         )
         models = [row["model"] for row in reads.prices(call.conn)]
         return {"id": backtests.request(
-            call.conn, start, end, rules_of(fields), costs_of(fields, models), call.user.name, fields.get("title", "")
+            call.conn, start, end, rules_of(fields), costs_of(fields, models), call.user.name, fields.get("title", ""),
+            train_from=day_of(fields.get("train_from", ""), own.settings.timezone),
         )}  # fmt: skip
 
     return back_to(f"/analytics/backtests/{once(call, act)['id']}")
@@ -84,8 +86,14 @@ def one(request: Request, backtest_id: int, conn: Tx, user: Reader, own: Own) ->
         request, "backtest.html", user, present(conn)[0],
         found=found, chart=drawn[0], more=drawn[1], toml=rules_text.write(found["rules"]), sign=timeline.mark,
         version=newest[0].id if newest else 0, names=reads.names(conn), may_tune=may(user, "analytics.tune"),
-        busy=found["state"] in backtests.OPEN,
+        busy=found["state"] in backtests.OPEN, spoke=_spoke(found["result"] or {}),
     )  # fmt: skip
+
+
+def _spoke(result: dict[str, Any]) -> list[tuple[str, str]]:
+    """(Device type, component) of every failure model that spoke on either side."""
+    sides = result.get("predictions", {}).values()
+    return sorted({(one["model"], one["component"]) for side in sides for one in side})
 
 
 @router.post("/{backtest_id}/cancel", dependencies=TUNING)
