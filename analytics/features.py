@@ -79,7 +79,9 @@ class Baseline:
         low, high, floor = self._bounds(len(ts))
         time = ts.astype(np.float64)
         regime, usable, longest = self._regime(time, sent, state)
-        values, good, moved, hours = self._valid(time, regime, usable, longest, values, (low, high), state)
+        values, good, moved, hours, ill = self._valid(
+            time, regime, usable, longest, values, (low, high), state
+        )
         at = np.maximum(regime, 1) - 1
         page = Page(at, **state.page(at))
         season = Season.of(ts, self._cosine, self._sine, state)
@@ -97,12 +99,11 @@ class Baseline:
             judged[young] &= self._widen(time, page, young, spread)
             waiting &= ~judged
         off = values - expected
-        z = off / spread
-        z *= judged.astype(np.float64)
+        z, unjudged = off / spread, _places(~judged)
+        z.put(unjudged, 0.0)
         return Frame(
-            ts, batch, regime, good, hours, values, expected, spread, off, judged, z, waiting, young, page,
-            season,
-            self.fleet,
+            ts, batch, regime, good, ill, hours, values, expected, spread, off, judged, unjudged, z, waiting, young,
+            page, season, self.fleet,
         )  # fmt: skip
 
     def _regime(self, time: Floats, sent: Floats, state: Rows) -> tuple[Ints, Bools, Floats]:
@@ -137,8 +138,9 @@ class Baseline:
         values: Floats,
         bounds: tuple[Floats, Floats],
         state: Rows,
-    ) -> tuple[Floats, Bools, Bools, Floats]:
-        """Values without what cannot be, where they are good, where they moved, and the hours they stand for."""
+    ) -> tuple[Floats, Bools, Bools, Floats, Ints]:
+        """Values without what cannot be, where they are good, where they moved, the hours they stand for, and the
+        places (in the flattened array) of those that are not good."""
         last, used, changed = state["last"], state["used"], state["changed"]
         times = _wide(time, values.shape[1])
         good = values >= bounds[0]  # False for NaN and infinities
@@ -154,16 +156,18 @@ class Baseline:
         stuck = self._stuck(time, still, since, state)
         if len(stuck):
             good.put(stuck, False)
-        if not usable.all():
+        whole = bool(usable.all())
+        if not whole:
             good[_places(~usable)] = False
+        ill = missing if whole and not len(stuck) else _places(~good)
         hours = times - used
         before = used.take(missing)
         used[:] = times
         used.put(missing, before)
         hours *= 1.0 / HOUR
         np.minimum(hours, _wide(longest, values.shape[1]), out=hours)
-        hours *= good.astype(np.float64)
-        return values, good, moved, hours
+        hours.put(ill, 0.0)
+        return values, good, moved, hours, ill
 
     def _stuck(self, time: Floats, still: Ints, since: Floats, state: Rows) -> Ints:
         """Which of the values that have been the same since `since` have been so for too long; `still` are their
@@ -207,25 +211,29 @@ class Baseline:
         for at, mask in frozen:
             take[at] &= ~mask
             hours[at] *= ~mask
+        left = _places(~take) if frozen else frame.ill
         young = self._young(frame, state) if len(frame.young) else None
-        tuning, count = self.tuning, take.astype(np.float64)
+        tuning, away = self.tuning, np.abs(off)
         bound = tuning.huber * frame.spread
-        np.minimum(off, bound, out=off)
-        np.negative(bound, out=bound)
-        np.maximum(off, bound, out=off)
+        far = _places(away > bound)
+        if len(far):
+            away.put(far, bound.take(far))
+            off.put(far, np.copysign(bound.take(far), off.take(far)))
         least = page.rows + 2.0
-        np.divide(count, least, out=least)
+        np.divide(1.0, least, out=least)
+        least.put(left, 0.0)
         pace = hours * tuning.pace(tuning.mean_days)  # 0 where nothing is taken, as `least` is
         np.maximum(pace, least, out=pace)
         page.mean += np.multiply(pace, off, out=bound)
         if tuning.spread_days != tuning.mean_days:
             np.multiply(hours, tuning.pace(tuning.spread_days), out=pace)
             np.maximum(pace, least, out=pace)
-        away = np.abs(off)
         away -= page.deviation
         away *= pace
         page.deviation += away
-        page.rows += count
+        known = page.rows.take(left)
+        page.rows += 1.0
+        page.rows.put(left, known)
         off *= hours
         off *= 2.0 * tuning.pace(tuning.season_days)
         frame.season.learn(off, state)

@@ -113,7 +113,7 @@ class Desk:
                 self._rows[:n, : len(self._singles)] = self._singles[:, :n].T
             for target, source in self._cut_items:
                 target[:] = source
-            store.view(self._item)[:, 0][rows] = self._rows[:n].view(self._item)[:, 0]
+            store.view(self._item)[:, 0].put(rows, self._rows[:n].view(self._item)[:, 0], mode="clip")
 
     def _size(self, n: int) -> None:
         if n > CHUNK:

@@ -59,10 +59,12 @@ class Frame:
     Attributes:
         ts, batch, regime: [n]; regime 0 is off.
         good: [n, metric] the machine runs and has settled, and the value is possible and not stuck.
+        ill: places in the flattened [n, metric] that are not good.
         hours: [n, metric] of event time that the value stands for; 0 where it is not good.
         values: [n, metric]; where it is not good, something finite that means nothing.
         expected, spread, off: [n, metric]; off = values - expected.
         judged: [n, metric] the value may speak for a fault: good, not just the last one again, its baseline warm.
+        unjudged: places in the flattened [n, metric] that are not judged.
         z: [n, metric] off / spread; 0 where it is not judged.
         waiting: [n, metric] good and moved, but its baseline is not warm; None where there are none.
         young: rows with a baseline that is not warm.
@@ -73,12 +75,14 @@ class Frame:
     batch: Ints
     regime: Ints
     good: Bools
+    ill: Ints
     hours: Floats
     values: Floats
     expected: Floats
     spread: Floats
     off: Floats
     judged: Bools
+    unjudged: Ints
     z: Floats
     waiting: Bools | None
     young: Ints

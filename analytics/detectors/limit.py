@@ -53,6 +53,7 @@ class Limits(Detector):
                 self._high[0, metric] = min(self._high[0, metric], value)
             else:
                 self._low[0, metric] = max(self._low[0, metric], value)
+        self._any_low = bool(np.isfinite(self._low).any())
         hold = np.zeros(len(modes))
         np.maximum.at(hold, self._mode, np.array([limit.hold_minutes / 60.0 for limit in self._limits]))
         self._rules = alarm.Hysteresis(1.0, 0.5, hold, self.tuning.clear_hours)
@@ -64,7 +65,8 @@ class Limits(Detector):
         if len(self._high) < len(frame):
             self._high, self._low = (np.tile(one[:1], (len(frame), 1)) for one in (self._high, self._low))
         passed = frame.values >= self._high[: len(frame)]
-        passed |= frame.values <= self._low[: len(frame)]
+        if self._any_low:
+            passed |= frame.values <= self._low[: len(frame)]
         rows = alarm.busy(state, passed)
         if not len(rows):
             return Outcome()

@@ -42,7 +42,6 @@ class Shift(Detector):
         Field("spread", ("metric",), start=0.7 / SIGMA),
         Field("summing"),  # 1 where a cumulative sum is not 0
         Field("unseen", start=1.0),  # 1 while there is a metric that was never judged
-        Field("norm", ("mode",), start=1e-9),  # of the matched filter, from the metrics that were
         Field("mode_spread", ("mode",), start=1.0 / SIGMA),
         *alarm.FIELDS,
         Field("sums", ("side", "metric"), rare=True),
@@ -64,6 +63,9 @@ class Shift(Detector):
         self._level_of, self._square_of = (self._weight * self._sign).T, (self._weight**2).T
         # [side and metric, mode]
         self._sum_of = np.concatenate([(self._weight * (side * self._sign > 0)).T for side in (1, -1)])
+        self._norm = self._norm_of(
+            np.ones((1, len(definition.metrics)))
+        )  # where all metrics were seen; repeated
         self._both_of = (self._weight * self._both).T if self._both.any() else None
         shared = self._symptom[:, None, :] & self._symptom[None, :, :]
         self._rivals = shared.any(axis=2) & ~np.eye(len(definition.modes), dtype=bool)
@@ -74,7 +76,7 @@ class Shift(Detector):
         """See `Detector`. What was not judged changes nothing; a repeated value lets the level fade."""
         hours = frame.hours if frame.waiting is None else frame.hours * ~frame.waiting
         level = self._level(frame, hours, state)
-        filtered, score = self._score(level, self._sum(level, hours, state), state)
+        filtered, score = self._score(level, self._sum(level, hours, state), self._norms(frame, state), state)
         at = alarm.busy(state, score >= self.tuning.suspect)
         if not len(at):
             self._learn(frame, filtered, (), state)
@@ -111,8 +113,6 @@ class Shift(Detector):
         fast += z
         spread = SIGMA * state["spread"]
         np.maximum(spread, tuning.spread_floor, out=spread)
-        if state["unseen"].any():
-            self._see(frame, np.flatnonzero(state["unseen"]), state)
         level: Floats = np.divide(fast, spread, out=spread)
         return level
 
@@ -137,19 +137,32 @@ class Shift(Detector):
         state.put_rare(at, {"sums": sums})
         state["summing"][at] = sums.any(axis=(1, 2))
 
-    def _see(self, frame: Frame, at: Ints, state: Rows) -> None:
-        """Take note of the metrics that are judged for the first time."""
+    def _norms(self, frame: Frame, state: Rows) -> Floats:
+        """[n, mode] of the matched filter, from the metrics that were seen: those that have ever been judged."""
+        if len(self._norm) < len(frame):
+            self._norm = np.tile(self._norm[:1], (len(frame), 1))
+        norm = self._norm[: len(frame)]
+        at = state["unseen"].nonzero()[0]
+        if not len(at):
+            return norm
         seen, judged = state.some("seen", at), frame.judged[at]
-        new = (judged > seen).any(axis=1)
-        if new.any():
+        if (judged > seen).any():
             seen = np.maximum(seen, judged)
             state.put_rare(at, {"seen": seen})
             state["unseen"][at] = ~seen.all(axis=1)
-            state["norm"][at] = np.maximum(np.sqrt(product(seen, self._square_of)), 1e-9)
+        norm = norm.copy()
+        norm[at] = self._norm_of(seen)
+        return norm
 
-    def _score(self, level: Floats, summed: tuple[Ints, Floats], state: Rows) -> tuple[Floats, Floats]:
-        """[n, mode] the matched filter, and the score: 1 is the limit. `summed` is what `_sum` gave."""
-        tuning, norm, (at, sums) = self.tuning, state["norm"], summed
+    def _norm_of(self, seen: Floats) -> Floats:
+        return np.maximum(np.sqrt(product(seen, self._square_of)), 1e-9)
+
+    def _score(
+        self, level: Floats, summed: tuple[Ints, Floats], norm: Floats, state: Rows
+    ) -> tuple[Floats, Floats]:
+        """[n, mode] the matched filter, and the score: 1 is the limit. `summed` is what `_sum` gave, `norm` of
+        `_norms`."""
+        tuning, (at, sums) = self.tuning, summed
         filtered = product(level, self._level_of)
         total = product(sums.reshape(len(at), 2 * level.shape[1]), self._sum_of)
         if self._both_of is not None:
@@ -167,9 +180,8 @@ class Shift(Detector):
         self, frame: Frame, filtered: Floats, frozen: tuple[Ints, Bools, Bools] | tuple[()], state: Rows
     ) -> None:
         """Spreads follow their streams while nothing is suspected: `frozen` has positions, metrics and modes."""
-        weight = frame.judged.astype(np.float64)
-        weight *= frame.hours
-        weight *= 1.0 / max(24.0 * self.tuning.spread_days, 6.0)
+        weight = frame.hours * (1.0 / max(24.0 * self.tuning.spread_days, 6.0))
+        weight.put(frame.unjudged, 0.0)
         of_mode = product(weight, self._share)
         if frozen:
             at, metrics, modes = frozen
