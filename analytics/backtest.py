@@ -197,13 +197,22 @@ def _prices(conn: Conn, costs: Costs | Mapping[str, Costs] | None) -> dict[str, 
 
 def _repairs(conn: Conn, start: datetime, end: datetime) -> tuple[list[Repair], int]:
     """Repairs that orders of the period may have come before, and until when they are known. An order's repair
-    counts when its engineer found a fault; others (a replayed recording) always."""
+    counts when its engineer found a fault; another (a replayed recording) when a failure was recorded that it ended,
+    or when nobody but engineers records failures of this device type."""
     until = min(now(conn), end + timedelta(microseconds=HORIZON))
     found = conn.execute(
-        """select r.device_id, r.component, r.ts, r.reason from analytics.reset r
+        """with recorder as (
+               select distinct d.model from analytics.failure f join ingest.device d on d.id = f.device_id
+               where f.reference !~ '^WO-[0-9]+')
+           select r.device_id, r.component, r.ts, r.reason from analytics.reset r
+           join ingest.device d on d.id = r.device_id
            where r.ts > %s and r.ts <= %s
-             and (r.reason !~ '^WO-[0-9]+ '
-                  or exists (select from reports.failure f where f.number = split_part(r.reason, ' ', 1)))
+             and case when r.reason ~ '^WO-[0-9]+ '
+                 then exists (select from reports.failure f where f.number = split_part(r.reason, ' ', 1))
+                 else d.model not in (select model from recorder) or exists (
+                     select from analytics.failure f where f.device_id = r.device_id
+                     and (r.component = '*' or f.component = r.component)
+                     and f.ts between r.ts - interval '7 days' and r.ts) end
            order by r.ts, r.id""",
         (start, until),
     ).fetchall()

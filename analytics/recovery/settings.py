@@ -3,6 +3,11 @@
 [[recovery]]
 failure_mode = "bearing_wear"
 hours = 24                 # operating hours after the repair; without a table: 48
+
+[[recovery]]
+failure_mode = "bearing_wear"
+rule = "limit"             # where the alarm before the repair was of this rule: other hours
+hours = 4
 """
 
 from __future__ import annotations
@@ -10,10 +15,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from analytics.detectors import discover
 from kit.database import Conn
 from kit.errors import Invalid
 
 LONGEST = 10_000.0
+RULES = (*(detector.rule for detector in discover()), "prediction", "recovery")
 
 
 def load(conn: Conn, data: Mapping[str, Any]) -> int:
@@ -27,26 +34,32 @@ def load(conn: Conn, data: Mapping[str, Any]) -> int:
     found = conn.execute("select code from ingest.failure_mode where model = %s order by 1", (model,))
     hours = check(model, [code for (code,) in found], data.get("recovery", []))
     conn.execute("delete from analytics.recovery_rule where model = %s", (model,))
-    for mode, limit in hours.items():
-        conn.execute("insert into analytics.recovery_rule values (%s, %s, %s)", (model, mode, limit))
+    for (mode, rule), limit in hours.items():
+        conn.execute(
+            "insert into analytics.recovery_rule values (%s, %s, %s, %s)", (model, mode, rule, limit)
+        )
     return len(hours)
 
 
-def check(model: str, modes: list[str], entries: list[Mapping[str, Any]]) -> dict[str, float]:
-    """Hours by failure mode. Pure.
+def check(model: str, modes: list[str], entries: list[Mapping[str, Any]]) -> dict[tuple[str, str], float]:
+    """Hours by failure mode and rule ('': any). Pure.
 
     Raises:
         Invalid: as for `load`.
     """
-    found: dict[str, float] = {}
+    found: dict[tuple[str, str], float] = {}
     for number, entry in enumerate(entries, 1):
         where = f"{model}, [[recovery]] {number}"
-        if unknown := sorted(set(entry) - {"failure_mode", "hours"}):
-            raise Invalid(f"{where}: {unknown[0]!r} is unknown; it has failure_mode and hours.")
-        mode, hours = entry.get("failure_mode"), entry.get("hours")
-        if mode not in modes or mode in found:
-            raise Invalid(f"{where}: failure_mode must be one of {', '.join(modes)}, each at most once.")
+        if unknown := sorted(set(entry) - {"failure_mode", "rule", "hours"}):
+            raise Invalid(f"{where}: {unknown[0]!r} is unknown; it has failure_mode, rule and hours.")
+        mode, rule, hours = entry.get("failure_mode"), entry.get("rule", ""), entry.get("hours")
+        if "rule" in entry and rule not in RULES:
+            raise Invalid(f"{where}: rule must be one of {', '.join(RULES)}, or left out, not {rule!r}.")
+        if mode not in modes or (mode, rule) in found:
+            raise Invalid(
+                f"{where}: failure_mode must be one of {', '.join(modes)}, each at most once for a rule."
+            )
         if isinstance(hours, bool) or not isinstance(hours, int | float) or not 0 < hours <= LONGEST:
             raise Invalid(f"{where}: hours must be a number above 0, at most {LONGEST:g}, not {hours!r}.")
-        found[mode] = float(hours)
+        found[mode, rule] = float(hours)
     return found

@@ -21,18 +21,19 @@ INFORMATION = 4
 # are those of the newest alarm that names some; codes alone name none.
 _BEGIN = """
     insert into analytics.recovery (reset_id, failure_mode, device_id, raise_id, repaired_at, hours, look_at)
-    select r.id, m.code, r.device_id, alarm.id, r.ts, coalesce(own.hours, %(hours)s), r.ts
+    select r.id, m.code, r.device_id, alarm.id, r.ts, coalesce(its.hours, own.hours, %(hours)s), r.ts
     from analytics.reset r
     join ingest.device d on d.id = r.device_id
     join ingest.failure_mode m on m.model = d.model and r.component in (m.component, '*')
-    left join analytics.recovery_rule own on own.model = m.model and own.failure_mode = m.code
     cross join lateral (
-        select n.id from analytics.detection n
+        select n.id, n.rule from analytics.detection n
         where n.device_id = r.device_id and n.failure_mode = m.code and n.kind = 'raise' and n.severity < %(least)s
           and n.ts <= r.ts and n.ts > r.ts - interval '90 days'
           and n.ts > coalesce((select max(b.ts) from analytics.reset b where b.device_id = r.device_id
                                and b.component in (m.component, '*') and b.ts < r.ts), '-infinity')
         order by jsonb_array_length(coalesce(n.evidence -> 'drivers', '[]')) = 0, n.ts desc, n.id desc limit 1) alarm
+    left join analytics.recovery_rule own on own.model = m.model and own.failure_mode = m.code and own.rule = ''
+    left join analytics.recovery_rule its on its.model = m.model and its.failure_mode = m.code and its.rule = alarm.rule
     where r.id = any(%(resets)s)
     on conflict do nothing"""
 

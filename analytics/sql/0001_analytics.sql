@@ -55,12 +55,14 @@ create table analytics.known_reset (
 create index on analytics.known_reset (device_id) where applied_xid is null;
 
 -- Operating hours within which the signal of a failure mode must recover after a repair ([[recovery]] tables of the
--- device type's file; a mode without one has the default of analytics/recovery/rules.py).
+-- device type's file; a mode without one has the default of analytics/recovery/rules.py). One for a rule holds where
+-- the alarm before the repair was of that rule, else the one for any ('').
 create table analytics.recovery_rule (
     model        text not null,
     failure_mode text not null,
+    rule         text not null default '',      -- detector name, e.g. shift; '': any
     hours        double precision not null check (hours > 0),
-    primary key (model, failure_mode),
+    primary key (model, failure_mode, rule),
     foreign key (model, failure_mode) references ingest.failure_mode
 );
 

@@ -156,3 +156,19 @@ def test_learning_from_the_period_itself_is_refused(db: Conn, world: tuple[Histo
     clock.set_rate(db, 0, sim=moment(TO))
     with pytest.raises(Invalid, match="must lie before the period"):
         store.request(db, moment(FROM), moment(TO), {}, {}, "anna", train_from=moment(TO))
+
+
+def test_planned_maintenance_is_no_failure_where_failures_are_recorded(
+    db: Conn, world: tuple[History, Log]
+) -> None:
+    history, failures = world
+    clock.set_rate(db, 0, sim=moment(TO + 8 * DAY))
+    planned = backtest.run(db, moment(FROM), moment(TO), None).repairs
+    assert len(planned) == len(history.devices), "nobody records failures: every repair stands for one"
+    device, at = int(history.devices[0]), int(failures.ts[2])
+    db.execute(
+        "insert into analytics.failure values (%s, 'bearing', %s, %s, 'maintenance system')",
+        (device, moment(at), moment(at)),
+    )
+    (repair,) = backtest.run(db, moment(FROM), moment(TO), None).repairs
+    assert (repair.device, repair.ts) == (device, at + HOUR)

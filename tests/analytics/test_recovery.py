@@ -10,6 +10,7 @@ import pytest
 from analytics import explain, worker
 from analytics.block import Block
 from analytics.definitions import DAY, HOUR
+from analytics.recovery import settings
 from analytics.store import moment
 from kit import follow
 from kit.database import Conn, rows
@@ -79,6 +80,31 @@ def test_a_repair_that_held_has_recovered_and_one_that_did_not_is_found(db: Conn
     db.execute("update ingest.telemetry set \"values\"[6] = 2.2 where device_id = %s and ts > %s",
                (devices[2], moment(REPAIR)))  # fmt: skip
     assert not explain.explain(db, raised["id"]).ok
+
+
+def test_the_hours_of_the_rule_that_alarmed_hold_before_those_of_the_mode(
+    db: Conn, devices: list[int]
+) -> None:
+    data = {
+        "model": {"code": stored.MODEL},
+        "recovery": [
+            {"failure_mode": "bearing_wear", "hours": 90},
+            {"failure_mode": "bearing_wear", "rule": "shift", "hours": 24},
+            {"failure_mode": "bearing_wear", "rule": "limit", "hours": 6},
+        ],
+    }
+    assert settings.load(db, data) == 3
+    live(db, devices, 1)
+    failed = next(row for row in checks(db) if row["device_id"] == devices[2])
+    assert failed["state"] == "not_recovered"
+    assert 24 <= failed["run_hours"] < 28  # type: ignore[operator]
+    raised = rows(
+        db,
+        """select a.rule from analytics.recovery w join analytics.detection a on a.id = w.raise_id
+           where w.device_id = %s""",
+        (devices[2],),
+    )
+    assert raised == [{"rule": "shift"}]
 
 
 @pytest.mark.slow

@@ -125,8 +125,12 @@ def test_recovery_does_not_depend_on_the_direction_of_the_fault(level: float, di
 
 def test_recovery_times_of_a_device_type_are_checked() -> None:
     modes = ["bearing_wear", "seal_leak"]
-    assert settings.check("pump", modes, [{"failure_mode": "seal_leak", "hours": 24}]) == {"seal_leak": 24.0}
+    assert settings.check("pump", modes, [{"failure_mode": "seal_leak", "hours": 24}]) == {
+        ("seal_leak", ""): 24.0
+    }
     for wrong in ({"failure_mode": "x", "hours": 1}, {"failure_mode": "seal_leak", "hours": 0},
-                  {"failure_mode": "seal_leak", "hours": True}, {"failure_mode": "seal_leak", "hour": 1}):  # fmt: skip
+                  {"failure_mode": "seal_leak", "hours": True},
+                  {"failure_mode": "seal_leak", "rule": "shaft", "hours": 1},
+                  {"failure_mode": "seal_leak", "hour": 1}):  # fmt: skip
         with pytest.raises(Invalid, match=r"pump, \[\[recovery\]\] 1"):
             settings.check("pump", modes, [wrong])
