@@ -10,27 +10,54 @@ from pathlib import Path
 
 import click
 import pytest
+import structlog
 import typer
 
 from kit.database import Conn, scalar
-from kit.settings import environment
-from meantime.cli import MODULES, build
+from kit.settings import environment, load
+from meantime.cli import MODULES, build, main
+from meantime.cli.output import use_json
 
 ROOT = Path(__file__).parents[2]
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
+def process(*arguments: str, **settings: object) -> subprocess.CompletedProcess[str]:
+    """The command as a process of its own."""
+    return subprocess.run(
+        [sys.executable, "-m", "meantime", *arguments],
+        env=environment(**settings), capture_output=True, text=True, cwd=ROOT,
+    )  # fmt: skip
+
+
 @pytest.fixture
-def run(dsn: str, tmp_path: Path) -> Run:
-    """`run("--json", "device", "list")` on a database of the test's own."""
+def run(
+    dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Iterator[Run]:
+    """`run("--json", "device", "list")` on a database of the test's own, by the command's own `main`.
+
+    In this process: a new one costs a second and more, most of it for imports. What a process of its own could do
+    otherwise (exit code, streams, nothing imported before) is what the tests with `process` look at.
+    """
 
     def command(*arguments: str, **changes: object) -> subprocess.CompletedProcess[str]:
-        env = environment(database_url=dsn, home=tmp_path, **changes)
-        return subprocess.run(
-            [sys.executable, "-m", "meantime", *arguments], env=env, capture_output=True, text=True, cwd=ROOT
-        )
+        with monkeypatch.context() as patch:
+            for name, value in environment(database_url=dsn, home=tmp_path, **changes).items():
+                patch.setenv(name, value)
+            patch.setattr(sys, "argv", ["meantime", *arguments])
+            patch.chdir(ROOT)
+            load.cache_clear()
+            capsys.readouterr()
+            with pytest.raises(SystemExit) as ended:
+                main()
+        out, err = capsys.readouterr()
+        return subprocess.CompletedProcess(arguments, int(ended.value.code or 0), out, err)
 
-    return command
+    yield command
+    load.cache_clear()
+    use_json(False)
+    structlog.reset_defaults()
+    structlog.contextvars.clear_contextvars()
 
 
 @pytest.fixture
@@ -79,9 +106,10 @@ def test_every_command_of_the_documents_exists() -> None:
         assert f"meantime {command}" in texts or f"meantime {command.split()[0]}" in texts
 
 
-def test_a_device_gets_its_token_once(run: Run, pump: str, db: Conn) -> None:
+def test_a_device_gets_its_token_once(run: Run, pump: str, db: Conn, dsn: str, tmp_path: Path) -> None:
     made = json.loads(run("--json", "device", "add", "MP-0001", "--model", pump).stdout)
-    listed = [json.loads(line) for line in run("--json", "device", "list").stdout.splitlines()]
+    listing = process("--json", "device", "list", database_url=dsn, home=tmp_path)
+    listed = [json.loads(line) for line in listing.stdout.splitlines()]
     assert made["token"]
     assert [device["uid"] for device in listed] == ["MP-0001"]
     assert made["token"] not in json.dumps(listed)
@@ -133,10 +161,7 @@ def test_explaining_an_order_that_does_not_exist_is_refused(run: Run) -> None:
 
 def test_a_database_that_was_never_migrated_is_named_as_such(server: object, tmp_path: Path) -> None:
     dsn = server.dsn("postgres")  # type: ignore[attr-defined]
-    done = subprocess.run(
-        [sys.executable, "-m", "meantime", "device", "list"],
-        env=environment(database_url=dsn, home=tmp_path), capture_output=True, text=True, cwd=ROOT,
-    )  # fmt: skip
+    done = process("device", "list", database_url=dsn, home=tmp_path)
     assert done.returncode == 1
     assert "meantime migrate" in done.stderr
 
