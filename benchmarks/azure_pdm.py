@@ -4,20 +4,25 @@
 
 Learns from what was known before --train-until, decides row by row until --test-until, and scores the orders: right
 if that component fails within the next 72 h. Prints one JSON object a line.
+
+A part of the set may hold other machines or months: what is scored are the machines of machines.csv that have
+telemetry, until their telemetry ends; what was left out for that is said on standard error.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable
+import sys
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 
-from analytics.definitions import HOUR, Ints
+from analytics.definitions import HOUR, Floats, Ints
 from analytics.prediction import decision, failure, features
 from analytics.prediction.decision import Policy
 from analytics.prediction.history import History, Log
@@ -38,7 +43,7 @@ UNITS = {
 }
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     """The command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -46,9 +51,19 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder of the set")
     parser.add_argument("--train-until", required=True, help="date; nothing later is learned from")
     parser.add_argument("--test-until", required=True, help="date")
-    given = parser.parse_args()
-    history, failures = load(given.data)
-    first, last = instant(given.train_until), instant(given.test_until)
+    given = parser.parse_args(argv)
+    try:
+        _run(given.data, instant(given.train_until), instant(given.test_until))
+    except Invalid as refusal:
+        raise SystemExit(str(refusal)) from None
+
+
+def _run(folder: Path, first: int, last: int) -> None:
+    history, failures = load(folder)
+    end = int(history.known[-1])
+    if first < end < last:
+        _note(f"The telemetry ends on {np.datetime64(end, 'us')}; the test ends there.")
+        last = end
     results = foresee(history, failures, first, last, Policy({}))
     years = len(history.devices) * (last - first) / HOUR / YEAR_HOURS
     for name, result in results.items():
@@ -58,20 +73,37 @@ def main() -> None:
 
 
 def foresee(history: History, failures: Log, first: int, last: int, policy: Policy) -> dict[str, Result]:
-    """Learn before `first`, decide in [first, last): both µs. `failures`: kind is the component."""
+    """Learn before `first`, decide in [first, last): both µs. `failures`: kind is the component. A component with
+    too few failures to learn from gets no orders: each of its failures is missed.
+
+    Raises:
+        Invalid: no telemetry before `first` or after it, or no component that can be learned.
+    """
     if not (history.known[0] < first < last):
         raise Invalid("Telemetry from before --train-until is needed, and --test-until must lie after it.")
+    if history.known[-1] <= first:
+        ends = np.datetime64(int(history.known[-1]), "us")
+        raise Invalid(f"The telemetry ends on {ends}; --train-until must lie before that.")
     past = history.until(first)
     learned = features.build(past)
     table = features.build(history.until(last), first)
-    results = {}
+    results, refused = {}, []
     for kind, component in enumerate(history.components):
         broken = failures.only(kind)
-        model = failure.fit(component, learned, broken.until(first), past.repairs.only(kind), first)
-        orders = decision.decide(
-            model.probability(table), table.device, table.ts, history.repairs.only(kind), policy, component
-        )
+        orders: list[decision.Order] = []
+        try:
+            model = failure.fit(component, learned, broken.until(first), past.repairs.only(kind), first)
+        except Invalid as refusal:
+            refused.append(str(refusal))
+        else:
+            p = model.probability(table)
+            repairs = history.repairs.only(kind)
+            orders = decision.decide(p, table.device, table.ts, repairs, policy, component)
         results[component] = score(orders, broken, first, last)
+    if len(refused) == len(results):
+        raise Invalid(" ".join(refused))
+    for text in refused:
+        _note(text)
     return results
 
 
@@ -105,15 +137,28 @@ def instant(text: str) -> int:
 
 
 def load(folder: Path) -> tuple[History, Log]:
-    """The fleet's past and, apart from it, its failures (kind: component)."""
-    machines, errors, replaced, failed = (
-        pyarrow.csv.read_csv(folder / f"{name}.csv") for name in ("machines", "errors", "maint", "failures")
+    """The fleet's past and, apart from it, its failures (kind: component).
+
+    Raises:
+        Invalid: a file or a column is missing, a time is none, or no machine has telemetry.
+    """
+    machines = _csv(folder, "machines", ("machineID",))
+    errors = _csv(folder, "errors", ("datetime", "machineID", "errorID"))
+    replaced = _csv(folder, "maint", ("datetime", "machineID", "comp"))
+    failed = _csv(folder, "failures", ("datetime", "machineID", "failure"))
+    path = folder / "telemetry_3h.parquet"
+    telemetry = _columns(
+        _read(path, pyarrow.parquet.read_table),
+        path,
+        ("datetime", "machineID", *(f"{metric}_mean_3" for metric in METRICS)),
     )
-    order = np.argsort(machines["machineID"].to_numpy())
-    ids = machines["machineID"].to_numpy()[order]
-    models = np.array(machines["model"].to_pylist())[order]
-    codes, components = _kinds(errors, "errorID"), _kinds(replaced, "comp")
-    known, values = _telemetry(folder, ids)
+    ids = np.intersect1d(machines["machineID"].to_numpy(), telemetry["machineID"].to_numpy())
+    if not len(ids):
+        raise Invalid(f"No machine of {folder / 'machines.csv'} has telemetry in {path}.")
+    codes = _kinds(errors["errorID"])
+    components = _kinds(replaced["comp"], failed["failure"])
+    known, values = _telemetry(_of(telemetry, ids, path.name), ids)
+    names, traits = _traits(machines, ids)
     history = History(
         metrics=METRICS,
         codes=codes,
@@ -122,19 +167,62 @@ def load(folder: Path) -> tuple[History, Log]:
         known=known,
         step_hours=STEP_HOURS,
         values=values,
-        faults=_log(errors, "errorID", codes, ids),
-        repairs=_log(replaced, "comp", components, ids),
-        trait_names=("model", "age"),
-        traits=np.column_stack(
-            [np.unique(models, return_inverse=True)[1], machines["age"].to_numpy()[order]]
-        ).astype(np.float64),
+        faults=_log(_of(errors, ids, "errors.csv"), "errorID", codes, ids),
+        repairs=_log(_of(replaced, ids, "maint.csv"), "comp", components, ids),
+        trait_names=names,
+        traits=traits,
     )
-    return history, _log(failed, "failure", components, ids)
+    return history, _log(_of(failed, ids, "failures.csv"), "failure", components, ids)
 
 
-def _telemetry(folder: Path, ids: Ints) -> tuple[Ints, np.ndarray[Any, np.dtype[np.float64]]]:
+def _csv(folder: Path, name: str, columns: Sequence[str]) -> pa.Table:
+    path = folder / f"{name}.csv"
+    return _columns(_read(path, pyarrow.csv.read_csv), path, columns)
+
+
+def _read(path: Path, reader: Any) -> pa.Table:
+    try:
+        return reader(path)
+    except (OSError, pa.ArrowException) as error:
+        raise Invalid(f"{path} cannot be read: {error}") from error
+
+
+def _columns(table: pa.Table, path: Path, columns: Sequence[str]) -> pa.Table:
+    missing = [column for column in columns if column not in table.column_names]
+    if missing:
+        raise Invalid(f"{path} has no column {', '.join(missing)}; it has {', '.join(table.column_names)}.")
+    if "datetime" in columns and len(table) and not pa.types.is_timestamp(table["datetime"].type):
+        raise Invalid(
+            f"{path}: datetime holds {table['datetime'][0]}, no time stamp like 2015-01-01 06:00:00."
+        )
+    return table
+
+
+def _of(table: pa.Table, ids: Ints, name: str) -> pa.Table:
+    """The rows of these machines."""
+    keep = np.isin(table["machineID"].to_numpy(), ids)
+    if not keep.all():
+        _note(
+            f"{name}: {int((~keep).sum())} rows of machines without telemetry or without a line in machines.csv."
+        )
+    return table.filter(pa.array(keep))
+
+
+def _traits(machines: pa.Table, ids: Ints) -> tuple[tuple[str, ...], Floats]:
+    """Model and age, as far as machines.csv tells them: names, [machine, trait]."""
+    at = np.unique(machines["machineID"].to_numpy(), return_index=True)
+    row = at[1][np.searchsorted(at[0], ids)]
+    found = {}
+    if "model" in machines.column_names:
+        models = np.array([str(model) for model in machines["model"].to_pylist()])
+        found["model"] = np.unique(models, return_inverse=True)[1][row].astype(np.float64)
+    if "age" in machines.column_names:
+        found["age"] = machines["age"].to_numpy()[row].astype(np.float64)
+    return tuple(found), np.array(list(found.values()), np.float64).reshape(len(found), len(ids)).T
+
+
+def _telemetry(table: pa.Table, ids: Ints) -> tuple[Ints, Floats]:
     """When each step was known, and [machine, step, metric]; the row stamped t is known at t + 3 h."""
-    table = pyarrow.parquet.read_table(folder / "telemetry_3h.parquet")
     ts = _micros(table["datetime"]) + STEP_HOURS * HOUR
     known = np.arange(int(ts.min()), int(ts.max()) + 1, STEP_HOURS * HOUR)
     step = (ts - known[0]) // (STEP_HOURS * HOUR)
@@ -145,18 +233,22 @@ def _telemetry(folder: Path, ids: Ints) -> tuple[Ints, np.ndarray[Any, np.dtype[
     return known, values
 
 
-def _kinds(table: Any, column: str) -> tuple[str, ...]:
-    return tuple(sorted(set(table[column].to_pylist())))
+def _kinds(*columns: Any) -> tuple[str, ...]:
+    return tuple(sorted({str(name) for column in columns for name in column.to_pylist()}))
 
 
-def _log(table: Any, column: str, kinds: tuple[str, ...], ids: Ints) -> Log:
-    kind = np.array([kinds.index(name) for name in table[column].to_pylist()], np.int64)
+def _log(table: pa.Table, column: str, kinds: tuple[str, ...], ids: Ints) -> Log:
+    kind = np.array([kinds.index(str(name)) for name in table[column].to_pylist()], np.int64)
     return Log.of(np.searchsorted(ids, table["machineID"].to_numpy()), _micros(table["datetime"]), kind)
 
 
 def _micros(column: Any) -> Ints:
     found: Ints = column.to_numpy().astype("datetime64[us]").astype(np.int64)
     return found
+
+
+def _note(text: str) -> None:
+    print(text, file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -40,7 +40,11 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder of the set")
     parser.add_argument("--subset", default="FD001", help="FD001 … FD004")
     given = parser.parse_args()
-    for name, value in run(given.data, given.subset, remaining_life.Settings()).items():
+    try:
+        figures = run(given.data, given.subset, remaining_life.Settings())
+    except Invalid as refusal:
+        raise SystemExit(str(refusal)) from None
+    for name, value in figures.items():
         emit(f"cmapss.{given.subset}.{name}", value, UNITS[name], {})
 
 

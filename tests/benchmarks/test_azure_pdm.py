@@ -89,3 +89,66 @@ def test_a_test_without_a_past_is_refused(shared_data: Path, tmp_path: Path) -> 
 def test_a_date_that_is_none_is_refused() -> None:
     with pytest.raises(Invalid, match="no date"):
         instant("yesterday")
+
+
+def part(folder: Path, machines: str = "machineID,model,age\n1,model1,3\n2,model2,5\n") -> Path:
+    """A tiny part of a set: two machines over a week, one failure."""
+    hours = np.datetime64("2015-01-01", "us") + np.arange(56) * np.timedelta64(3, "h")
+    columns = {"machineID": np.repeat([1, 2], 56), "datetime": np.tile(hours, 2)}
+    columns |= {f"{metric}_mean_3": np.tile(np.arange(56.0), 2) for metric in azure_pdm.METRICS}
+    pyarrow.parquet.write_table(pyarrow.table(columns), folder / "telemetry_3h.parquet")
+    (folder / "machines.csv").write_text(machines)
+    (folder / "errors.csv").write_text("datetime,machineID,errorID\n2015-01-02 06:00:00,9,error1\n")
+    (folder / "maint.csv").write_text("datetime,machineID,comp\n2015-01-02 06:00:00,1,comp1\n")
+    (folder / "failures.csv").write_text("datetime,machineID,failure\n2015-01-03 06:00:00,2,comp3\n")
+    return folder
+
+
+def test_machines_without_telemetry_or_unknown_ones_are_left_out_and_said_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = "machineID,model,age\n5,model1,3\n2,model2,5\n1,model3,7\n"
+    history, failures = azure_pdm.load(part(tmp_path, lines))
+    assert history.devices.tolist() == [1, 2]
+    assert history.traits[:, history.trait_names.index("age")].tolist() == [7.0, 5.0]
+    assert not len(history.faults)  # the only code is of machine 9
+    assert "errors.csv: 1 rows of machines without" in capsys.readouterr().err
+    assert [history.components[kind] for kind in failures.kind] == [
+        "comp3"
+    ]  # never replaced, yet a component
+
+
+def test_a_part_without_model_and_age_is_read(tmp_path: Path) -> None:
+    history, _ = azure_pdm.load(part(tmp_path, "machineID\n1\n2\n"))
+    assert history.trait_names == ()
+    assert history.traits.shape == (2, 0)
+    assert azure_pdm.features.build(history).x.shape[0] > 0
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("maint.csv", None, r"maint\.csv cannot be read"),
+        ("errors.csv", "datetime,machineID,code\n", r"errors\.csv has no column errorID; it has datetime"),
+        ("failures.csv", "datetime,machineID,failure\nsoon,1,comp1\n", "datetime holds soon, no time stamp"),
+        ("machines.csv", "machineID\n77\n", "No machine of .* has telemetry"),
+        ("telemetry_3h.parquet", "no parquet", r"telemetry_3h\.parquet cannot be read"),
+    ],
+)
+def test_a_part_that_cannot_be_used_is_refused_with_its_reason(
+    tmp_path: Path, name: str, text: str | None, message: str
+) -> None:
+    part(tmp_path)
+    (tmp_path / name).unlink()
+    if text is not None:
+        (tmp_path / name).write_text(text)
+    with pytest.raises(SystemExit, match=message):
+        azure_pdm.main(["--data", str(tmp_path), "--train-until", "2015-01-05", "--test-until", "2015-01-07"])
+
+
+@pytest.mark.parametrize(
+    ("first", "message"), [("2015-02-01", "The telemetry ends on 2015-01-08"), ("2015-01-05", "censored")]
+)
+def test_a_part_that_nothing_can_be_learned_from_is_refused(tmp_path: Path, first: str, message: str) -> None:
+    with pytest.raises(SystemExit, match=message):
+        azure_pdm.main(["--data", str(part(tmp_path)), "--train-until", first, "--test-until", "2015-03-01"])
