@@ -17,7 +17,7 @@ LOOK_BACK = timedelta(days=45)
 FEWEST = 50  # predictions whose horizon has passed, before anything is said
 HORIZON_HOURS = 24.0
 _COLUMNS = """id, kind, model, component, data_from, data_to, scores, cost, trained_at, promoted_at, retired_at,
-              verdict"""
+              verdict, reason"""
 
 
 @dataclass(frozen=True)

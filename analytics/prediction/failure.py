@@ -117,13 +117,22 @@ def fit(
     if seen < FEWEST_FAILURES or not fails.any():
         raise Invalid(
             f"{component}: {seen} failures in the stored history, all others are censored; "
-            f"at least {FEWEST_FAILURES} with telemetry before them are needed to learn from."
+            f"at least {FEWEST_FAILURES} with telemetry before them are needed to learn from.",
+            code="too_few_before",
+            failures=seen,
+            learn=FEWEST_FAILURES,
         )
     if fails.all():
-        raise Invalid(f"{component}: every row is before a failure; a time without one is needed as well.")
+        raise Invalid(
+            f"{component}: every row is before a failure; a time without one is needed as well.",
+            code="only_failures",
+        )
     folds = min(FOLDS, len(np.unique(used.device[fails])), len(np.unique(used.device)))
     if folds < 2:
-        raise Invalid(f"{component}: all failures are of one device; at least two are needed to calibrate.")
+        raise Invalid(
+            f"{component}: all failures are of one device; at least two are needed to calibrate.",
+            code="one_device",
+        )
     classifier = CalibratedClassifierCV(
         HistGradientBoostingClassifier(
             max_iter=settings.iterations,

@@ -79,6 +79,7 @@ class _Candidate:
     trial: Trial
     promote: bool
     verdict: str
+    reason: dict[str, Any]
 
 
 def _component(
@@ -88,16 +89,16 @@ def _component(
                     key=lambda life: int(life.known[-1]))  # fmt: skip
     learned = int(len(failed) * train.LEARNED_SHARE)
     if learned < FEWEST_RUNS or len(failed) - learned < FEWEST_TRIED:
-        return Trained(component, None, False, _too_few(component, len(failed), len(failures)))
+        return _too_few(component, len(failed), len(failures))
     earlier, later = failed[:learned], failed[learned:]
     split = int(earlier[-1].known[-1])
     try:
         fitted = remaining_life.fit([life.run for life in earlier], settings)
     except Invalid as error:
-        return Trained(component, None, False, error.message)
+        return Trained(component, None, False, error.message, error.details)
     trial = tried(fitted, earlier, later, split)
     if trial is None:
-        return Trained(component, None, False, _too_few(component, len(failed), len(failures)))
+        return _too_few(component, len(failed), len(failures))
     before = _of_current(conn, current, earlier, later, split)
     best = trial.naive if before is None else min(trial.naive, before)
     promote = trial.pinball < best
@@ -106,15 +107,25 @@ def _component(
         f"without readings {trial.naive:.1f} h"
         + ("." if before is None else f", with the version in force {before:.1f} h.")
     )  # fmt: skip
-    return _Candidate(component, fitted, moment(split), trial, promote, verdict)
+    reason = {
+        "code": "closer" if promote else "not_closer", "loss": f"{trial.pinball:.1f}", "without": f"{trial.naive:.1f}",
+        "since": moment(split).isoformat(), "in_force": None if before is None else f"{before:.1f}",
+    }  # fmt: skip
+    return _Candidate(component, fitted, moment(split), trial, promote, verdict, reason)
 
 
-def _too_few(component: str, lives_: int, failures: int) -> str:
-    return (
+def _too_few(component: str, lives_: int, failures: int) -> Trained:
+    hours = FEWEST_CYCLES * CYCLE_HOURS
+    verdict = (
         f"{component}: {failures} failures on record, {lives_} of them after a life of at least "
-        f"{FEWEST_CYCLES * CYCLE_HOURS:.0f} operating hours with telemetry; the other lives are censored. "
+        f"{hours:.0f} operating hours with telemetry; the other lives are censored. "
         f"{FEWEST_RUNS} to learn from and {FEWEST_TRIED} later ones to try it on are needed (14 or more)."
     )
+    reason = {
+        "code": "too_few_lives", "failures": failures, "lives": lives_, "hours": f"{hours:.0f}", "learn": FEWEST_RUNS,
+        "trial": FEWEST_TRIED,
+    }  # fmt: skip
+    return Trained(component, None, False, verdict, reason)
 
 
 def tried(model: LifeModel, earlier: Sequence[Life], later: Sequence[Life], split: int) -> Trial | None:
@@ -161,16 +172,16 @@ def _of_current(
 
 def _keep(conn: Conn, model: str, first: datetime, one: _Candidate | Trained) -> Trained:
     if isinstance(one, Trained):
-        store.note_learning(conn, KIND, model, one.component, False, one.verdict)
+        store.note_learning(conn, KIND, model, one.component, False, one.verdict, one.reason)
         return one
-    store.note_learning(conn, KIND, model, one.component, one.promote, one.verdict)
+    store.note_learning(conn, KIND, model, one.component, one.promote, one.verdict, one.reason)
     scores: dict[str, Any] = dict(vars(one.trial)) | {
         "cycle_hours": CYCLE_HOURS,
         "held_out": one.fitted.held_out,
     }
     version = store.save(
         conn, KIND, model, one.component, one.fitted, (first, one.split), scores, one.trial.pinball, one.verdict,
-        promote=one.promote,
+        promote=one.promote, reason=one.reason,
     )  # fmt: skip
     log.info("remaining-life model", model=model, component=one.component, verdict=one.verdict)
-    return Trained(one.component, version, one.promote, one.verdict)
+    return Trained(one.component, version, one.promote, one.verdict, one.reason)

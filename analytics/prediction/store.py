@@ -42,7 +42,8 @@ class Version:
 
 def save(
     conn: Conn, kind: str, model: str, component: str, fitted: object, window: tuple[datetime, datetime],
-    scores: Mapping[str, Any], cost: float, verdict: str, *, promote: bool
+    scores: Mapping[str, Any], cost: float, verdict: str, *, promote: bool,
+    reason: Mapping[str, Any] | None = None,
 ) -> int:  # fmt: skip
     """Keep a version; a promoted one takes the place of the one in force."""
     if promote:
@@ -54,10 +55,10 @@ def save(
     found: int = scalar(
         conn,
         """insert into analytics.model_version
-               (kind, model, component, format, bytes, data_from, data_to, scores, cost, verdict, promoted_at)
-           values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, case when %s then kit.now() end) returning id""",
+               (kind, model, component, format, bytes, data_from, data_to, scores, cost, verdict, reason, promoted_at)
+           values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, case when %s then kit.now() end) returning id""",
         (kind, model, component, model_file.FORMAT, model_file.dump(fitted), *window, Jsonb(scores), cost,
-         verdict, promote),
+         verdict, Jsonb(dict(reason or {})), promote),
     )  # fmt: skip
     return found
 
@@ -120,14 +121,17 @@ def last_trained(conn: Conn, kind: str, model: str) -> datetime | None:
     return found
 
 
-def note_learning(conn: Conn, kind: str, model: str, component: str, promoted: bool, verdict: str) -> None:
+def note_learning(
+    conn: Conn, kind: str, model: str, component: str, promoted: bool, verdict: str,
+    reason: Mapping[str, Any] | None = None,
+) -> None:  # fmt: skip
     """What came of learning a component this time."""
     conn.execute(
-        """insert into analytics.learning (kind, model, component, tried_at, promoted, verdict)
-           values (%s, %s, %s, kit.now(), %s, %s)
+        """insert into analytics.learning (kind, model, component, tried_at, promoted, verdict, reason)
+           values (%s, %s, %s, kit.now(), %s, %s, %s)
            on conflict (kind, model, component) do update set tried_at = excluded.tried_at,
-               promoted = excluded.promoted, verdict = excluded.verdict""",
-        (kind, model, component, promoted, verdict),
+               promoted = excluded.promoted, verdict = excluded.verdict, reason = excluded.reason""",
+        (kind, model, component, promoted, verdict, Jsonb(dict(reason or {}))),
     )
 
 

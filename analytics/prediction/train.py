@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -40,12 +40,14 @@ class Failure:
 
 @dataclass(frozen=True)
 class Trained:
-    """What became of one component: the id of its version (None: nothing could be learned), promoted or not, why."""
+    """What became of one component: the id of its version (None: nothing could be learned), promoted or not, why; the
+    same as `reason`, {code, values}, which the console tells in any language."""
 
     component: str
     version_id: int | None
     promoted: bool
     verdict: str
+    reason: dict[str, Any] = field(default_factory=dict, compare=False)
 
 
 def train(
@@ -86,7 +88,10 @@ def candidates(
     """
     past = stored.history(conn, model, since, until)
     if past is None:
-        raise Invalid(f"The population is empty: there is no telemetry of device type {model} to learn from.")
+        raise Invalid(
+            f"The population is empty: there is no telemetry of device type {model} to learn from.",
+            code="no_telemetry",
+        )
     failures = (
         stored.failures(conn, model, until, past.devices, past.components)
         if named is None
@@ -94,7 +99,9 @@ def candidates(
     )
     if not len(failures):
         nothing = "No failure is on record; all lives are censored."
-        return [Trained(component, None, False, nothing) for component in past.components]
+        return [
+            Trained(component, None, False, nothing, {"code": "no_failure"}) for component in past.components
+        ]
     table = features.build(past)
     return [
         _Trial(conn, model, past, table, failures, component, policy, settings, compare).run()
@@ -128,20 +135,21 @@ class Candidate:
     cost: float
     promote: bool
     verdict: str
+    reason: dict[str, Any]
 
 
 def _keep(conn: Conn, model: str, done: Candidate | Trained) -> Trained:
     if isinstance(done, Trained):
-        store.note_learning(conn, KIND, model, done.component, False, done.verdict)
+        store.note_learning(conn, KIND, model, done.component, False, done.verdict, done.reason)
         return done
     component = done.fitted.component
-    store.note_learning(conn, KIND, model, component, done.promote, done.verdict)
+    store.note_learning(conn, KIND, model, component, done.promote, done.verdict, done.reason)
     version = store.save(
         conn, KIND, model, component, done.fitted, done.window, done.scores, done.cost, done.verdict,
-        promote=done.promote,
+        promote=done.promote, reason=done.reason,
     )  # fmt: skip
     log.info("failure model", model=model, component=component, verdict=done.verdict)
-    return Trained(component, version, done.promote, done.verdict)
+    return Trained(component, version, done.promote, done.verdict, done.reason)
 
 
 @dataclass(frozen=True)
@@ -169,7 +177,7 @@ class _Trial:
                 self.component, learned, broken.until(split), repairs.until(split), split, self.settings
             )
         except Invalid as error:
-            return Trained(self.component, None, False, error.message)
+            return Trained(self.component, None, False, error.message, error.details)
         return self._tried(fitted, broken, repairs, split, last)
 
     def _tried(self, fitted: ComponentModel, broken: Log, repairs: Log, split: int, last: int) -> Candidate:
@@ -187,7 +195,11 @@ class _Trial:
         )
         scores = asdict(result) | {"cost_without": nothing, "tried_until": moment(last).isoformat()}
         window = moment(int(self.past.known[0])), moment(split)
-        return Candidate(fitted, window, scores, cost, promote, verdict)
+        reason = {
+            "code": "cheaper" if promote else "not_cheaper", "cost": f"{cost:g}", "without": f"{nothing:g}",
+            "since": moment(split).isoformat(), "in_force": None if current is None else f"{current:g}",
+        }  # fmt: skip
+        return Candidate(fitted, window, scores, cost, promote, verdict, reason)
 
     def _result(
         self, model: ComponentModel, tried: Table, broken: Log, repairs: Log, split: int, last: int
@@ -230,6 +242,10 @@ def split_time(broken: Log, first: int, last: int, component: str) -> int:
     if learned < failure.FEWEST_FAILURES or len(ts) - learned < FEWEST_TRIED:
         raise Invalid(
             f"{component}: {len(ts)} failures with telemetry are on record, the other lives are censored; "
-            f"{failure.FEWEST_FAILURES} to learn from and {FEWEST_TRIED} later ones to try it on are needed."
+            f"{failure.FEWEST_FAILURES} to learn from and {FEWEST_TRIED} later ones to try it on are needed.",
+            code="too_few_failures",
+            failures=len(ts),
+            learn=failure.FEWEST_FAILURES,
+            trial=FEWEST_TRIED,
         )
     return int(ts[learned - 1])

@@ -14,7 +14,8 @@ create table analytics.model_version (
     trained_at  timestamptz not null default kit.now(),
     promoted_at timestamptz,                    -- in force from here …
     retired_at  timestamptz,                    -- … to here
-    verdict     text not null,                  -- why it was promoted or was not
+    verdict     text not null,                  -- why it was promoted or was not …
+    reason      jsonb not null default '{}',    -- … the same as {code, and what it is told with}, for any language
     check (data_from < data_to),
     check (retired_at is null or promoted_at is not null)
 );
@@ -78,6 +79,7 @@ create table analytics.learning (
     tried_at  timestamptz not null,
     promoted  boolean not null,
     verdict   text not null,
+    reason    jsonb not null default '{}',      -- as of a version
     primary key (kind, model, component)
 );
 

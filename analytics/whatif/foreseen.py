@@ -8,8 +8,9 @@ their event time, as in the scoring itself; late ones as if they had come in tim
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from typing import Any
 
 import numpy as np
 
@@ -57,6 +58,7 @@ class Tried:
     component: str
     used: bool
     verdict: str
+    reason: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -109,14 +111,14 @@ def learned(
     try:
         done = train.candidates(conn, model, since, until, policy, compare=False)
     except Invalid as error:
-        return [], [Tried(model, "", False, error.message)]
+        return [], [Tried(model, "", False, error.message, error.details)]
     sources, tried = [], []
     for one in done:
         if isinstance(one, train.Trained):
-            tried.append(Tried(model, one.component, False, one.verdict))
+            tried.append(Tried(model, one.component, False, one.verdict, one.reason))
             continue
         component = one.fitted.component
-        tried.append(Tried(model, component, one.promote, one.verdict))
+        tried.append(Tried(model, component, one.promote, one.verdict, one.reason))
         if one.promote:
             sources.append(Source(model, component, one.fitted, None, microseconds(until), FOR_EVER))
     return sources, tried

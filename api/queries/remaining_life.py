@@ -19,7 +19,7 @@ def of_device(conn: Conn, device_id: int) -> list[dict[str, Any]]:
                join ingest.failure_mode m on m.model = d.model where d.id = %s)
            select c.component, l.ts, l.low, l.median, l.high, l.most, l.high >= l.most as or_more,
                   l.low / use.hours as low_days, l.median / use.hours as median_days, l.high / use.hours as high_days,
-                  l.version_id, v.data_from, v.data_to, v.scores, t.verdict, t.tried_at,
+                  l.version_id, v.data_from, v.data_to, v.scores, t.verdict, t.reason, t.tried_at,
                   case when l.ts is not null then 'known' when v.id is not null then 'young'
                        when t.verdict is not null then 'not_learned' else 'too_few' end as state
            from component c

@@ -260,6 +260,7 @@ class VersionOut(Row):
     promoted_at: datetime | None
     retired_at: datetime | None
     verdict: str
+    reason: dict[str, Any] = Field(default_factory=dict, description="the verdict as a code with its values")
     status: str
     drift: DriftOut | None = None
 

@@ -112,7 +112,8 @@ class RemainingLife(Row):
     scores: dict[str, Any] | None = Field(
         description="of its trial on later lives: pinball loss, coverage, …"
     )
-    verdict: str | None = Field(description="what came of learning it the last time")
+    verdict: str | None = Field(description="what came of learning it the last time …")
+    reason: dict[str, Any] | None = Field(description="… as a code with its values")
     tried_at: datetime | None
 
 

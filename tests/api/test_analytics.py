@@ -11,6 +11,7 @@ import pytest
 
 from analytics import worker
 from analytics.whatif import worker as jobs
+from api.console.text import words
 from fsm_core.plans import worker as plans
 from kit import follow
 from kit.database import connect
@@ -129,7 +130,10 @@ def test_a_backtest_is_asked_for_run_read_and_its_rules_applied(
     assert not any(one["used"] for one in told["result"]["learned"])
     shown = client.get(f"/analytics/backtests/{number}")
     assert shown.status_code == 200
-    assert told["result"]["learned"][0]["verdict"] in unescape(shown.text)
+    codes = {one["reason"]["code"] for one in told["result"]["learned"]}
+    assert codes <= {"no_failure", "no_telemetry", "too_few_failures"}
+    assert words("en")("verdict.no_telemetry") in unescape(shown.text) or "no_telemetry" not in codes
+    assert words("en")("verdict.no_failure") in unescape(shown.text) or "no_failure" not in codes
     for order in told["result"]["orders"]:
         assert order["device_uid"].startswith("pump-")
         assert order["live"] or order["changed"]

@@ -7,7 +7,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import quote
 
+import pytest
+
 from api.console import timeline
+from api.console.render import environment
 from api.console.rules_form import rules_of
 from api.console.text import words
 from tests.api.conftest import Installation
@@ -88,3 +91,42 @@ def test_a_page_changes_nothing_without_its_form_token_or_permission(installatio
     assert "Put in force" not in dispatcher.get("/analytics/rules").text
     assert dispatcher.get("/analytics/backtests/new").status_code == 403
     assert installation.browser("client").get("/analytics/rules").status_code == 403
+
+
+REASONS = (
+    {"code": "cheaper", "cost": "12", "without": "40", "since": T0.isoformat(), "in_force": None},
+    {"code": "not_cheaper", "cost": "12", "without": "40", "since": T0.isoformat(), "in_force": "11"},
+    {"code": "closer", "loss": "1.5", "without": "4.0", "since": T0.isoformat(), "in_force": None},
+    {"code": "not_closer", "loss": "1.5", "without": "4.0", "since": T0.isoformat(), "in_force": "1.2"},
+    {"code": "no_failure"}, {"code": "no_telemetry"}, {"code": "only_failures"}, {"code": "one_device"},
+    {"code": "too_few_failures", "failures": 4, "learn": 10, "trial": 3},
+    {"code": "too_few_before", "failures": 4, "learn": 10},
+    {"code": "too_few_lives", "failures": 4, "lives": 2, "hours": "80", "learn": 10, "trial": 3},
+)  # fmt: skip
+
+
+def verdict(language: str, row: dict[str, Any]) -> str:
+    text = '{% from "_verdict.html" import verdict with context %}{{ verdict(row) }}'
+    shown = (
+        environment()
+        .from_string(text)
+        .render(t=words(language), row=row, moment=lambda at, year: at.strftime("%F"))
+    )
+    return shown.strip()
+
+
+@pytest.mark.parametrize("reason", REASONS, ids=lambda reason: str(reason["code"]))
+def test_why_a_model_is_in_force_or_not_is_told_in_both_languages(reason: dict[str, Any]) -> None:
+    row = {"verdict": "as written", "reason": reason}
+    english, chinese = verdict("en", row), verdict("zh", row)
+    assert english.isascii()
+    assert not re.search("[A-Za-z]{3}", chinese), "nothing English is left"
+    for name, value in reason.items():
+        if name not in ("code", "since") and value is not None:
+            assert str(value) in english
+            assert str(value) in chinese
+    assert ("2026-03-01" in chinese) == ("since" in reason)
+
+
+def test_a_verdict_from_before_there_were_codes_is_shown_as_it_was_written() -> None:
+    assert verdict("zh", {"verdict": "as written", "reason": {}}) == "as written"

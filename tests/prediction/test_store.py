@@ -111,9 +111,16 @@ def test_a_model_is_promoted_when_it_saves_money_and_gives_way_only_to_a_better_
     assert first["bearing"].promoted, first["bearing"].verdict
     assert first["motor"] == train.Trained("motor", None, False, first["motor"].verdict)
     assert "0 failures" in first["motor"].verdict
+    assert first["motor"].reason == {"code": "too_few_failures", "failures": 0, "learn": 10, "trial": 3}
     again = learn(db)["bearing"]  # the same model cannot be better than itself
     assert not again.promoted
     assert "with the version in force" in again.verdict
+    assert again.reason["code"] == "not_cheaper"
+    assert again.reason["in_force"] == again.reason["cost"]
+    told = dict(
+        db.execute("select component, reason from analytics.learning where kind = 'failure'").fetchall()
+    )
+    assert told == {"bearing": again.reason, "motor": first["motor"].reason}
     in_force = store.in_force(db, "failure", MODEL)["bearing"]
     assert in_force.id == first["bearing"].version_id
     assert in_force.data_to < END
