@@ -49,6 +49,13 @@ def test_counts_of_files_add_up() -> None:
     assert both.figures()["skab.files_found"][0] == 1
 
 
+def test_a_limit_with_many_false_episodes_is_worth_less_than_one_with_few() -> None:
+    calm, restless = Tally(8, 1, 2, 7200, 1), Tally(8, 1, 2, 7200, 9)
+    merits = skab._merit({"a": calm}, ["a"]), skab._merit({"a": restless}, ["a"])
+    assert merits[0] == calm.figures()["skab.f1"][0]  # within FAR and episodes nothing is taken off
+    assert merits[1] < merits[0]
+
+
 def test_what_cannot_be_said_is_null() -> None:
     figures = tally(recording(range(0)), alarm()).figures()
     assert figures["skab.f1"][0] is None
