@@ -11,7 +11,7 @@ import sklearn
 
 from kit.errors import Invalid
 
-FORMAT = 1  # raise it whenever a fitted class or the meaning of a feature changes
+FORMAT = 2  # raise it whenever a fitted class or the meaning of a feature changes
 T = TypeVar("T")
 
 

@@ -178,11 +178,15 @@ def _fit(x: Floats, y: Floats, settings: Settings, members: int) -> _Fitted:
 def _smooth(x: Floats, y: Floats, seed: int) -> list[tuple[Any, float]]:
     """Fitted models with the factor that makes cycles of what they say."""
     every = max(1, round(len(x) / SMOOTH_ROWS))
-    vectors = make_pipeline(StandardScaler(), SVR(C=60.0, gamma=0.002, epsilon=3.0))
+    vectors = make_pipeline(StandardScaler(), SVR(C=100.0, gamma=0.002, epsilon=8.0))
     net = make_pipeline(
         StandardScaler(),
         MLPRegressor(
-            hidden_layer_sizes=(32,), alpha=3.0, learning_rate_init=2e-3, max_iter=NET_STEPS, random_state=seed
+            hidden_layer_sizes=(32,),
+            alpha=3.0,
+            learning_rate_init=2e-3,
+            max_iter=NET_STEPS,
+            random_state=seed,
         ),
     )
     with warnings.catch_warnings():

@@ -95,7 +95,7 @@ def test_a_model_survives_its_file(world: tuple[History, Log, features.Table], m
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda data: data.replace(b'"format": 1', b'"format": 99'), "format 99; this program reads 1"),
+        (lambda data: data.replace(b'"format": 2', b'"format": 99'), "format 99; this program reads 2"),
         (lambda data: data.replace(b'"sklearn": "', b'"sklearn": "0.'), "sklearn"),
         (lambda data: data[:-1] + bytes([data[-1] ^ 1]), "damaged"),
         (lambda data: b"\x80\x05 anything", "no model file"),

@@ -98,3 +98,25 @@ def test_what_cannot_be_predicted_is_refused(model: LifeModel) -> None:
         model.predict([])
     with pytest.raises(Invalid, match="4 sensors"):
         model.predict([Run(run.settings, run.sensors[:, :2], False)])
+
+
+def test_far_from_everything_seen_the_smooth_learners_cannot_carry_the_expected_life_away(
+    model: LifeModel,
+) -> None:
+    run = fleet(1, 5)[0]
+    life = model.predict([Run(run.settings, run.sensors * factor, False) for factor in (1e6, -1e6, 50.0)])
+    assert ((life.expected >= 0) & (life.expected <= QUICK.cap)).all()
+    assert np.isfinite([life.low, life.median, life.high]).all()
+
+
+def test_the_blend_beats_the_boosting_alone(model: LifeModel) -> None:
+    rng = np.random.default_rng(11)
+    seen, truth = [], []
+    for run in fleet(200, 8):
+        at = int(rng.integers(len(run) // 3, len(run)))
+        seen.append(run.first(at))
+        truth.append(min(len(run) - at, QUICK.cap))
+    expected = model.predict(seen).expected
+    x = np.vstack([life_features.build(model.regimes(run), model.health)[-1] for run in seen])
+    alone = np.mean([member.predict(x) for member in model.fitted.boosted], axis=0)
+    assert np.mean((expected - truth) ** 2) < np.mean((alone - truth) ** 2)
