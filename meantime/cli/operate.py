@@ -11,10 +11,6 @@ from typing import Annotated, Any
 import typer
 from pwdlib import PasswordHash
 
-from analytics import backtest as backtests
-from analytics import costs as stored_costs
-from analytics import explain as explanations
-from analytics.whatif import result as results
 from fsm_core import invariants as checks
 from fsm_core.actors import ROLES
 from kit.database import rows
@@ -41,6 +37,8 @@ def explain(
     order: Annotated[str, typer.Argument(help="Number of an automatic order, e.g. WO-000017.")],
 ) -> None:
     """Recompute why an order was opened from the stored rows; exit 0 when it follows from them, else 1."""
+    from analytics import explain as explanations  # heavy: scikit-learn
+
     with target.transaction("meantime_reports") as conn:
         found = rows(
             conn,
@@ -79,6 +77,10 @@ def backtest(
     """Rerun a stored period: which orders would appear, vanish or stay under other rules, against the recorded repairs.
     Failure models order as they were in force at the time. Costs that are not given are those stored for each device
     type."""
+    from analytics import backtest as backtests  # heavy: scikit-learn
+    from analytics import costs as stored_costs
+    from analytics.whatif import result as results
+
     given = {name: value for name, value in (("failure", failure), ("visit", visit), ("needless", needless))
              if value is not None}  # fmt: skip
     with target.transaction("meantime_reports") as conn:

@@ -12,7 +12,6 @@ import typer
 from kit import logs
 from kit import settings as kit_settings
 from kit.errors import Invalid, NotFound
-from meantime import replaying
 from meantime.cli import output
 
 Keep = Annotated[
@@ -48,6 +47,8 @@ def azure_pdm(
     keep: Keep = False,
 ) -> None:
     """Microsoft's predictive-maintenance sample: telemetry and error codes over MQTT with their own times."""
+    from meantime import replaying  # heavy: scikit-learn
+
     settings = kit_settings.load()
     logs.configure(settings, "replay")
     with logs.quiet():
@@ -85,6 +86,8 @@ def csv(
     for path in (file, map_file):
         if not path.is_file():
             raise NotFound(f"There is no file {path}.")
+    from meantime import replaying  # heavy: scikit-learn
+
     settings = kit_settings.load()
     logs.configure(settings, "replay")
     with logs.quiet():

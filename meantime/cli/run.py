@@ -42,13 +42,13 @@ def demo(
     ] = 180.0,
 ) -> None:
     """Run everything with a simulated fleet and staff; Ctrl-C stops it, the next start goes on where it was."""
-    from meantime.demo import play, until  # heavy imports, and only here
-
     settings = kit_settings.load()
     if settings.production:
         raise Misconfigured(
             "The demo has accounts with known passwords: it does not run with MEANTIME_PRODUCTION set."
         )
+    from meantime.demo import play, until  # heavy imports, and only here
+
     logs.configure(settings, "demo")
     if until_settled:
         raise typer.Exit(until.run(settings, speed, timeout))
