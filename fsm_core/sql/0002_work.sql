@@ -142,6 +142,7 @@ create table fsm.visit (
 create unique index one_open_visit on fsm.visit (order_id)
     where state in ('planned', 'confirmed', 'traveling', 'on_site', 'working', 'paused');
 create index on fsm.visit (technician_id, planned_start);
+create index on fsm.visit (order_id);
 
 -- Append-only: every move of an order or visit. Replaying it gives the same state. Settlement, messages follow it.
 create table fsm.work_order_event (

@@ -18,8 +18,10 @@ language sql stable parallel safe as $$
         where h.device_id = device and h.life is not null order by h.day limit 1),
     today as materialized (select (at at time zone 'UTC')::date as day),
     newest as materialized (   -- counting goes on from the newest day before with a counted reading
-        select h.day, h.life + h.hours - h.counted as life from ingest.run_hours_day h, today
-        where h.device_id = device and h.life is not null and h.day < today.day order by h.day desc limit 1)
+        select h.day, h.life + h.hours - h.counted as life from ingest.run_hours_day h
+        where h.device_id = device and h.life is not null
+          and h.day < (at at time zone 'UTC')::date   -- not today.day: the index would not be searched by it
+        order by h.day desc limit 1)
     select coalesce(newest.life, known.before - coalesce((
                select sum(h.hours) from ingest.run_hours_day h where h.device_id = device and h.day < known.day), 0), 0)
            + coalesce((select sum(h.hours) from ingest.run_hours_day h
