@@ -1,5 +1,5 @@
 """Where telemetry rows live. The one module that knows the difference between plain PostgreSQL, TimescaleDB's
-Apache edition and its Community edition: four functions (create, ensure_range, drop_before, columnstore) and status.
+Apache edition and its Community edition: create, ensure_range, drop_before and status; `columnstore` compresses.
 
 Chunks are a week, aligned to the Unix epoch on every level, so retention drops the same ranges everywhere.
 """
@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, Literal, LiteralString
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 from psycopg import sql
 
+from ingest import columnstore
 from kit.database import EPOCH, Conn, one, rows, scalar
 from kit.errors import Misconfigured
 
@@ -84,7 +85,8 @@ def _create_table(conn: Conn) -> None:
         )
     conn.execute("create index telemetry_batch on ingest.telemetry (batch_id)")
     conn.execute("insert into ingest.storage_meta (level, chunk) values (%s, %s)", (kind, CHUNK))
-    columnstore(conn)
+    if kind == "timescale_community":
+        columnstore.enable(conn)
     conn.execute("grant create on schema ingest to meantime_ingest")
     conn.execute("alter table ingest.telemetry owner to meantime_ingest")
 
@@ -98,23 +100,7 @@ def _check_level(conn: Conn) -> None:
         )
     if made == "timescale_apache" and here == "timescale_community":
         conn.execute("update ingest.storage_meta set level = %s", (here,))
-        columnstore(conn)
-
-
-COLUMNSTORE: tuple[LiteralString, ...] = (
-    """alter table ingest.telemetry set (timescaledb.enable_columnstore, timescaledb.segmentby = 'device_id',
-                                         timescaledb.orderby = 'ts, seq')""",
-    "call add_columnstore_policy('ingest.telemetry', after => interval '30 days', if_not_exists => true)",
-)
-"""Compression of chunks after 30 days, later than late data usually comes. What the Apache edition refuses."""
-
-
-def columnstore(conn: Conn) -> None:
-    """Compress old chunks where the edition can; nothing elsewhere."""
-    if level(conn) != "timescale_community":
-        return
-    for statement in COLUMNSTORE:
-        conn.execute(statement)
+        columnstore.enable(conn)
 
 
 def chunk_of(ts_us: int) -> int:
@@ -233,6 +219,7 @@ def status(conn: Conn) -> dict[str, Any]:
         "extension": scalar(conn, "select extversion from pg_extension where extname = 'timescaledb'"),
         "chunk_days": CHUNK.days,
         "chunks": found,
+        "compressed": sum(chunk["compressed"] for chunk in found),
         "bytes": sum(chunk["bytes"] for chunk in found),
         "rollup_bytes": scalar(conn, "select pg_total_relation_size('ingest.reading_hour')"),
         "rollup_dirty": scalar(conn, "select count(*) from ingest.rollup_dirty"),
@@ -256,5 +243,13 @@ def _missing(conn: Conn, found: list[dict[str, Any]]) -> list[dict[str, str]]:
         lacks.append(
             {"code": "no_columnstore", "text_en": "No compression: it needs TimescaleDB Community",
              "text_zh": "无压缩：需要 TimescaleDB 社区版"}
+        )  # fmt: skip
+    elif waits := columnstore.waiting(conn, scalar(conn, "select kit.now()") - columnstore.AFTER):
+        lacks.append(
+            {"code": "uncompressed",
+             "text_en": f"{len(waits)} chunks older than {columnstore.AFTER.days} days, or with late rows, wait to be "
+                        f"compressed (the first: {waits[0]}); if that stays so, the log of storage says why",
+             "text_zh": f"{len(waits)} 个早于 {columnstore.AFTER.days} 天或含迟到数据的分块等待压缩"
+                        f"（第一个：{waits[0]}）；若持续存在，请查看 storage 日志"}
         )  # fmt: skip
     return lacks

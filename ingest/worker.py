@@ -1,4 +1,5 @@
-"""The storage worker: partitions ahead of time, rollups, hours counted again after late data, retention."""
+"""The storage worker: partitions ahead of time, rollups, hours counted again after late data, retention,
+compression where the edition has it."""
 
 from __future__ import annotations
 
@@ -7,7 +8,7 @@ from datetime import timedelta
 
 from psycopg import errors
 
-from ingest import rollup, run_hours, storage
+from ingest import columnstore, rollup, run_hours, storage
 from kit import clock, logs
 from kit.database import Conn
 from kit.process import Job, Worker
@@ -20,11 +21,13 @@ AHEAD = 2  # chunks made before they are needed
 def make_worker(dsn: str, settings: Settings) -> Worker:
     """The process `storage`."""
     keep = timedelta(days=settings.ingest.raw_retention_days)
+    compressor = columnstore.Compressor()
     jobs = [
         Job("partitions", 10, partitions),
         Job("rollup", 5, roll_up_gently),
         Job("recount", 10, recount),
         Job("retention", 60, lambda conn: retention(conn, keep)),
+        Job("compression", 600, lambda conn: compression(conn, compressor)),
     ]
     return Worker("storage", dsn, "meantime_ingest", jobs=jobs)
 
@@ -68,3 +71,8 @@ def retention(conn: Conn, keep: timedelta) -> None:
         return
     if dropped:
         log.info("old telemetry dropped", chunks=dropped)
+
+
+def compression(conn: Conn, compressor: columnstore.Compressor) -> bool:
+    """Compress one old chunk where the edition can; True when there are more."""
+    return storage.level(conn) == "timescale_community" and compressor.step(conn)

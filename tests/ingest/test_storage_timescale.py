@@ -2,47 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import uuid
-from collections.abc import Iterator
-
 import psycopg
 import pytest
-from psycopg import sql
-from psycopg.conninfo import make_conninfo
 
-from ingest import storage
+from ingest import columnstore, storage
 from kit.database import Conn, connect
-from meantime import schema
 from tests.ingest import storage_behaviour as must
-from tests.ingest.core.conftest import populate
 
 pytestmark = pytest.mark.timescale
-
-
-@pytest.fixture(scope="module")
-def hyper_dsn() -> Iterator[str]:
-    """A database of this run's own. It is made by the migration: cloning one with the extension fails now and then."""
-    server = os.environ["MEANTIME_TEST_TIMESCALE_DSN"]
-    name = f"t_{uuid.uuid4().hex[:12]}"
-    with psycopg.connect(server, autocommit=True) as admin:
-        admin.execute(sql.SQL("create database {}").format(sql.Identifier(name)))
-        dsn = make_conninfo(server, dbname=name)
-        schema.migrate(dsn)
-        schema.migrate(dsn)
-        with connect(dsn, autocommit=True) as conn:
-            populate(conn)
-        yield dsn
-        admin.execute(sql.SQL("drop database {} with (force)").format(sql.Identifier(name)))
-
-
-@pytest.fixture
-def hyper(hyper_dsn: str) -> Iterator[Conn]:
-    with (
-        connect(hyper_dsn, role="meantime_ingest", autocommit=True) as conn,
-        conn.transaction(force_rollback=True),
-    ):
-        yield conn
 
 
 def test_the_table_is_a_hypertable(hyper: Conn) -> None:
@@ -54,19 +21,23 @@ def test_the_table_is_a_hypertable(hyper: Conn) -> None:
     ]
 
 
-def test_the_statements_for_the_community_edition_are_known_to_the_apache_edition_which_refuses_the_licence(
-    hyper_dsn: str,
+def test_what_the_community_edition_is_told_the_apache_edition_knows_and_refuses_by_its_licence(
+    hyper: Conn,
 ) -> None:
-    """The Community edition is in no package of Debian; the Apache edition knows names and arguments all the same."""
-    with connect(hyper_dsn, autocommit=True) as conn:
-        if storage.level(conn) == "timescale_community":
-            pytest.skip("this server is the Community edition: the migration has run them")
-        for statement in storage.COLUMNSTORE:
-            with pytest.raises(psycopg.errors.FeatureNotSupported, match="apache"):
-                conn.execute(statement)
-            wrong = statement.replace("_columnstore", "_columnstor")
-            with pytest.raises((psycopg.errors.InvalidParameterValue, psycopg.errors.UndefinedFunction)):
-                conn.execute(wrong)  # type: ignore[call-overload]
+    """Names and arguments are the same in both; see test_storage_community.py for what comes of it."""
+    if storage.level(hyper) == "timescale_community":
+        pytest.skip(
+            "this server is the Community edition, which does it: tests/ingest/test_storage_community.py"
+        )
+    for statement, values in ((columnstore.ENABLE, ()), (columnstore.CONVERT, ("ingest.telemetry",))):
+        with pytest.raises(psycopg.errors.FeatureNotSupported, match="apache"), hyper.transaction():
+            hyper.execute(statement, values)
+        wrong = statement.replace("columnstore", "columnstor", 1)
+        with (
+            pytest.raises((psycopg.errors.InvalidParameterValue, psycopg.errors.UndefinedFunction)),
+            hyper.transaction(),
+        ):
+            hyper.execute(wrong, values)
 
 
 def test_what_is_written_is_read(hyper: Conn) -> None:
