@@ -134,7 +134,7 @@ class Bench:
             blocks = _blocks(conn, load, batch)
             with conn.transaction():
                 storage.ensure(conn, {n for block in blocks for n in storage.chunks_of(block.ts)})
-        return [copying.packed([block], n) for n, block in enumerate(blocks)]
+        return [b"".join(copying.packed([block], n)) for n, block in enumerate(blocks)]
 
     def copy_rate(self, pieces: Sequence[bytes], rows: int) -> float:
         """The limit: rows made beforehand by binary COPY into the same empty table, a transaction for each batch, on

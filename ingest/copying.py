@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 from psycopg import errors, sql
 
 from ingest import storage
-from ingest.rows import HEADER, TRAILER, Block, binary
+from ingest.rows import HEADER, TRAILER, Block, binary, row_bytes
 from kit.database import Conn
 
 _COLUMNS = sql.SQL(", ").join(map(sql.Identifier, storage.COLUMNS))
@@ -17,39 +17,59 @@ _STAGE = sql.Identifier("telemetry_stage")
 INTO_TELEMETRY = _INTO.format(sql.Identifier("ingest", "telemetry"), _COLUMNS)
 
 
-def packed(blocks: Sequence[Block], batch_id: int) -> bytes:
-    """The rows as one binary COPY."""
-    return b"".join([HEADER, *(binary(block, batch_id) for block in blocks), TRAILER])
+# Rows of about so many bytes go to PostgreSQL at once: it stores them while the next are laid out.
+PIECE_BYTES = 100_000
 
 
-def insert(conn: Conn, blocks: Sequence[Block], data: bytes) -> list[Block]:
+def packed(blocks: Sequence[Block], batch_id: int) -> Iterator[bytes]:
+    """The rows as one binary COPY, piece by piece."""
+    head = HEADER
+    for block in blocks:
+        rows = max(1, PIECE_BYTES // row_bytes(block))
+        for first in range(0, len(block), rows):
+            yield head + binary(block.take(slice(first, first + rows)), batch_id)
+            head = b""
+    yield head + TRAILER
+
+
+def insert(
+    conn: Conn, blocks: Sequence[Block], batch_id: int, meanwhile: Callable[[], None] | None = None
+) -> list[Block]:
     """Store the rows that are not stored yet; returns those. The caller has just set the savepoint `meantime_copy`.
-    `data` is what `packed` made of the blocks.
 
     All writers insert in the order of (shape, device, ts, seq), so that two with the same rows wait for each other
     instead of locking each other out: blocks come sorted by shape.
+
+    Args:
+        meanwhile: called once, when PostgreSQL has its first rows to store.
     """
     try:
-        _copy(conn, INTO_TELEMETRY, data)
+        _copy(conn, INTO_TELEMETRY, packed(blocks, batch_id), meanwhile)
         return list(blocks)
     except errors.UniqueViolation:
         conn.execute("rollback to savepoint meantime_copy")
-        return _by_stage(conn, blocks, data)
+        return _by_stage(conn, blocks, batch_id)
 
 
-def _copy(conn: Conn, into: sql.Composed, data: bytes) -> None:
+def _copy(
+    conn: Conn, into: sql.Composed, pieces: Iterator[bytes], meanwhile: Callable[[], None] | None = None
+) -> None:
     with conn.cursor().copy(into) as copy:
-        copy.write(data)
+        copy.write(next(pieces))
+        if meanwhile is not None:
+            meanwhile()
+        for piece in pieces:
+            copy.write(piece)
 
 
-def _by_stage(conn: Conn, blocks: Sequence[Block], data: bytes) -> list[Block]:
+def _by_stage(conn: Conn, blocks: Sequence[Block], batch_id: int) -> list[Block]:
     conn.execute(
         sql.SQL(
             "create temporary table if not exists {} (like ingest.telemetry) on commit delete rows"
         ).format(_STAGE)
     )
     conn.execute(sql.SQL("truncate {}").format(_STAGE))  # of an earlier write in this transaction
-    _copy(conn, _INTO.format(_STAGE, _COLUMNS), data)
+    _copy(conn, _INTO.format(_STAGE, _COLUMNS), packed(blocks, batch_id))
     new = conn.execute(
         sql.SQL(
             """insert into ingest.telemetry ({columns})

@@ -84,13 +84,17 @@ _ALL = f"with status as ({_STATUS}), mark as ({_MARKS}), counter as ({_COUNTERS}
 _LESS = f"with status as ({_STATUS}) {_MARKS}"
 
 
-def record(conn: Conn, blocks: Sequence[Block], counters: Counters | None, days: Days | None) -> None:
-    """What follows from rows that are new, in one statement: `device_status`, hours whose rollup is out of date,
-    run-hours."""
+def told(blocks: Sequence[Block]) -> list[Packed]:
+    """What rows say of their devices: the newest times, and the hours whose rollup they make out of date."""
     device = np.concatenate([block.device for block in blocks])
     ts = np.concatenate([block.ts for block in blocks])
     received = np.concatenate([block.received for block in blocks])
-    values = [*_newest(device, ts, received), *_hours(device, ts)]
+    return [*_newest(device, ts, received), *_hours(device, ts)]
+
+
+def record(conn: Conn, values: list[Packed], counters: Counters | None, days: Days | None) -> None:
+    """What follows from rows that are new, in one statement: `device_status`, hours whose rollup is out of date,
+    run-hours. `values` is what `told` says of the rows."""
     if counters is None or days is None:
         conn.execute(_LESS, values)
     else:

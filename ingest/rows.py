@@ -41,8 +41,8 @@ class Block:
     def __len__(self) -> int:
         return len(self.ts)
 
-    def take(self, at: npt.NDArray[Any]) -> Block:
-        """Some of the rows, by index or mask."""
+    def take(self, at: npt.NDArray[Any] | slice) -> Block:
+        """Some of the rows, by index, mask or slice."""
         return Block(
             self.layout, self.device[at], self.ts[at], self.seq[at], self.received[at], self.values[at]
         )
@@ -176,6 +176,11 @@ def _layout(width: int) -> tuple[np.dtype[Any], npt.NDArray[np.uint8]]:
     row["size"], row["dims"], row["type"], row["length"], row["lower"] = 20 + 12 * width, 1, 701, width, 1
     row["values"]["n"] = 8
     return dtype, row.view(np.uint8)
+
+
+def row_bytes(block: Block) -> int:
+    """The size of a row in binary COPY."""
+    return _layout(block.values.shape[1])[0].itemsize
 
 
 def binary(block: Block, batch_id: int) -> bytes:

@@ -12,6 +12,7 @@ import psycopg
 from psycopg import errors, pq
 
 from ingest import copying, facts, new_hours, run_hours, storage
+from ingest.arrays import Packed
 from ingest.catalogue import Catalogue
 from ingest.foresight import Foreseen, foresee
 from ingest.formats import topics
@@ -172,14 +173,14 @@ class Store:
         keys: list[Keys] = []
         if remember:
             blocks, keys = self._recent.unseen(blocks)
-        new, counters = self._insert(conn, blocks, batch_id)
+        new, counters, told = self._insert(conn, blocks, batch_id)
         counted = new_hours.counted(conn, new, counters)
         quarantined = [*intake.quarantined, *(counted.odd if counted else ())]
         eventful = intake.faults or intake.states or quarantined or intake.letters
         # Usually nothing else happens: then all that follows goes out at once and nobody waits in between.
         with nullcontext() if eventful else conn.pipeline():
             if new:
-                facts.record(conn, new, counted and counted.counters, counted and counted.days)
+                facts.record(conn, told, counted and counted.counters, counted and counted.days)
             faults = facts.faults(conn, batch_id, intake.faults)
             states = facts.states(conn, intake.states)
             facts.quarantine(conn, quarantined)
@@ -223,21 +224,26 @@ class Store:
 
     def _insert(
         self, conn: Conn, blocks: list[Block], batch_id: int
-    ) -> tuple[list[Block], run_hours.Asked | None]:
-        """Store the rows that are not stored yet; returns those, and the run-hours known of their devices."""
+    ) -> tuple[list[Block], run_hours.Asked | None, list[Packed]]:
+        """Store the rows that are not stored yet; returns those, the run-hours known of their devices, and what
+        `facts.told` says of them."""
         wanted = {n for block in blocks for n in storage.chunks_of(block.ts)}
         if not wanted <= self._chunks:
             storage.ensure(conn, sorted(wanted - self._chunks))
         blocks = sorted((block for block in blocks if len(block)), key=lambda block: block.layout.shape_id)
         if not blocks:
-            return [], None
+            return [], None, []
         with conn.pipeline():
             counters = new_hours.ask(conn, blocks)
             conn.execute("savepoint meantime_copy")
-        data = copying.packed(blocks, batch_id)
-        self.meanwhile()
+        told: list[Packed] = []
+
+        def meanwhile() -> None:
+            told.extend(facts.told(blocks))  # usually all of them are new
+            self.meanwhile()
+
         try:
-            new = copying.insert(conn, blocks, data)
+            new = copying.insert(conn, blocks, batch_id, meanwhile)
         except (
             errors.CheckViolation
         ):  # retention dropped a partition that was there: hold the table, make it again
@@ -245,9 +251,11 @@ class Store:
             conn.execute("lock table ingest.telemetry in row exclusive mode")
             storage.ensure(conn, sorted(wanted))
             conn.execute("savepoint meantime_copy")
-            new = copying.insert(conn, blocks, data)
+            new = copying.insert(conn, blocks, batch_id)
         self._chunks |= wanted
-        return new, counters
+        if new and (not told or sum(map(len, new)) < sum(map(len, blocks))):
+            told = facts.told(new)
+        return new, counters, told
 
 
 def _nothing() -> None:
