@@ -56,9 +56,13 @@ class Table:
     items: Sequence[Named]
 
 
-def table(conn: Conn, user: User | None, ask: Ask) -> Table:
-    """The most failures first."""
-    whole = stored.record(conn, user, ask)
+def table(conn: Conn, user: User | None, ask: Ask, whole: Record | None = None) -> Table:
+    """The most failures first.
+
+    Args:
+        whole: the record of `ask`, where it has been read.
+    """
+    whole = whole or stored.record(conn, user, ask)
     record = stored.narrowed(whole, ask)
     months = _months(conn, record) if ask.by == "period" else ()
     found = groups.figures(record, _asked(groups.pools(record, ask.by, months), ask), ask.level, ask.count)
@@ -143,6 +147,7 @@ class Group:
     Attributes:
         lives, analysis: of an item (component, mode, code); None for groups of machines, which `why` explains.
         failures: of the period that the reader may see, newest first.
+        record: of the devices that matter to the group.
     """
 
     ask: Ask
@@ -154,6 +159,7 @@ class Group:
     lives: Sequence[Life] | None
     analysis: LifeAnalysis | None
     failures: Sequence[Event]
+    record: Record
     uids: dict[int, str] = field(default_factory=dict)
 
 
@@ -181,7 +187,7 @@ def group(
     return Group(
         ask, key, record.since, record.until, names.get(key, (key, key, "", "")), row, lives,
         None if lives is None else analysis.of_lives(lives, ask.level, costs),
-        sorted(failed, key=lambda event: event.at, reverse=True),
+        sorted(failed, key=lambda event: event.at, reverse=True), record,
         {unit.id: unit.uid for unit in record.units},
     )  # fmt: skip
 
@@ -210,11 +216,15 @@ def _item(record: Record, ask: Ask, key: str) -> living.Item | None:
     return None
 
 
-def growth(conn: Conn, user: User | None, ask: Ask, key: str = "") -> Recurrence:
-    """How the failures of a group (all: "") recur over its pooled hours."""
+def growth(conn: Conn, user: User | None, ask: Ask, key: str = "", whole: Record | None = None) -> Recurrence:
+    """How the failures of a group (all: "") recur over its pooled hours.
+
+    Args:
+        whole: the record of `ask` or of the group, where it has been read.
+    """
     if key:
         ask = _of_key(ask, key)
-    record = stored.narrowed(stored.record(conn, user, ask), ask)
+    record = stored.narrowed(whole or stored.record(conn, user, ask), ask)
     units, failed = _recurring(record, ask, key)
     days = stored.pooled(conn, [unit.id for unit in units], record.since, record.until)
     return analysis.recur(units, failed, days, ask.level)

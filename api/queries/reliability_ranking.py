@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any, Literal
 
 from analytics.reliability import pareto
-from analytics.reliability.record import Event, Unit
+from analytics.reliability.record import Event, Record, Unit
 from api.accounts import User
 from api.queries import reliability_record as stored
 from api.queries.reliability import labels
@@ -31,9 +31,15 @@ class Bar:
     devices: int | None = None
 
 
-def ranking(conn: Conn, user: User | None, ask: Ask, of: Of, weight: Weight = "failures") -> list[Bar]:
-    """What weighs most. Fault codes weigh by how often they were raised, without chatter."""
-    record = stored.narrowed(stored.record(conn, user, ask), ask)
+def ranking(
+    conn: Conn, user: User | None, ask: Ask, of: Of, weight: Weight = "failures", whole: Record | None = None
+) -> list[Bar]:
+    """What weighs most. Fault codes weigh by how often they were raised, without chatter.
+
+    Args:
+        whole: the record of `ask`, where it has been read.
+    """
+    record = stored.narrowed(whole or stored.record(conn, user, ask), ask)
     if of == "fault_code":
         return _codes(stored.raises(conn, record))
     units = {unit.id: unit for unit in record.units}

@@ -53,7 +53,7 @@ def reliability(
     with target.transaction("meantime_reports") as conn:
         if key:
             found = queries.group(conn, None, ask, key)
-            recurring = None if ask.by == "period" else queries.growth(conn, None, ask, key)
+            recurring = None if ask.by == "period" else queries.growth(conn, None, ask, key, found.record)
             output.show(_row(found.figures, found.name[0]) | _life(found.analysis) | _growth(recurring))
         else:
             table = queries.table(conn, None, ask)

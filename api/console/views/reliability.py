@@ -20,6 +20,7 @@ from api.deps import State, Tx, state
 from api.permissions import may, require
 from api.queries import reliability
 from api.queries import reliability_ranking as ranks
+from api.queries import reliability_record as stored
 from api.queries.reliability import Table
 from api.queries.reliability_ranking import Weight
 
@@ -35,10 +36,11 @@ def overview(request: Request, conn: Tx, user: Reader, own: Own) -> HTMLResponse
     """Groups with their figures, what fails most, how failures recur."""
     zone = own.settings.timezone
     ask, t = form.asked(request.query_params, zone), words(language_of(request, user))
-    found = reliability.table(conn, user, ask)
+    whole = stored.record(conn, user, ask)  # read once for all three
+    found = reliability.table(conn, user, ask, whole)
     of, weight = _ranking(request)
-    bars = ranks.ranking(conn, user, ask, of, weight)
-    recurring = reliability.growth(conn, user, ask)
+    bars = ranks.ranking(conn, user, ask, of, weight, whole)
+    recurring = reliability.growth(conn, user, ask, whole=whole)
     return page(
         request, "reliability.html", user, present(conn)[0],
         ask=ask, found=found, choices=reliability.choices(conn, user), kinds=reliability.KINDS, items=ITEMS, where=zone,
@@ -87,7 +89,7 @@ def group(request: Request, conn: Tx, user: Reader, own: Own) -> HTMLResponse:
     ask, key, t = form.asked(query, zone), query.get("key", ""), words(language_of(request, user))
     costs = form.costs(query)
     found = reliability.group(conn, user, ask, key, costs)
-    recurring = None if ask.by == "period" else reliability.growth(conn, user, ask, key)
+    recurring = None if ask.by == "period" else reliability.growth(conn, user, ask, key, found.record)
     lives = found.lives or []
     return page(
         request, "reliability_group.html", user, present(conn)[0],
