@@ -153,7 +153,8 @@ def demo(rest: list[str]) -> None:
 
 def test(rest: list[str]) -> None:
     setup(EVERYTHING)
-    run("-m", "pytest", "-n", "2", "--dist", "loadfile", *rest)
+    # In the order of collection, which tests/conftest.py decides.
+    run("-m", "pytest", "-n", "2", "--dist", "loadfile", "--no-loadscope-reorder", *rest)
 
 
 def browser(rest: list[str]) -> None:

@@ -57,8 +57,15 @@ def missing(mark: str) -> str | None:
     return None
 
 
+LONG = ("browser", "broker", "nats", "kafka")
+"""Marks of tests that start whole programs: their files take longest, however few tests they have."""
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip, by name, what this machine cannot run."""
+    """Skip, by name, what this machine cannot run; and begin with the long files, so that no process is left alone
+    with one at the end."""
+    long = {item.path for item in items if any(item.get_closest_marker(mark) for mark in LONG)}
+    items.sort(key=lambda item: item.path not in long)
     for mark in ("timescale", "broker", "browser", "data", "nats", "kafka"):
         if mark not in REQUIRED and (reason := missing(mark)):
             for item in items:
