@@ -247,9 +247,9 @@ def _missing(conn: Conn, found: list[dict[str, Any]]) -> list[dict[str, str]]:
     elif waits := columnstore.waiting(conn, scalar(conn, "select kit.now()") - columnstore.AFTER):
         lacks.append(
             {"code": "uncompressed",
-             "text_en": f"{len(waits)} chunks older than {columnstore.AFTER.days} days, or with late rows, wait to be "
-                        f"compressed (the first: {waits[0]}); if that stays so, the log of storage says why",
-             "text_zh": f"{len(waits)} 个早于 {columnstore.AFTER.days} 天或含迟到数据的分块等待压缩"
-                        f"（第一个：{waits[0]}）；若持续存在，请查看 storage 日志"}
+             "text_en": f"Compression of {len(waits)} old chunks, or of their late rows (the first: {waits[0]}); "
+                        "if that stays so, the log of storage says why",
+             "text_zh": f"{len(waits)} 个旧分块（或其迟到数据）尚未压缩（第一个：{waits[0]}）；"
+                        "若持续如此，请查看 storage 的日志"}
         )  # fmt: skip
     return lacks

@@ -46,8 +46,10 @@ with process as (
             pg_get_expr(c.relpartbound, c.oid), 'TO \(''([^'']+)''\)'))[1]::timestamptz) - kit.now()) / 86400
         from pg_inherits i join pg_class c on c.oid = i.inhrelid
         where i.inhparent = 'ingest.telemetry'::regclass and c.relispartition having count(*) > 0
-    union all select 'storage_bytes', 'telemetry', coalesce(sum(pg_total_relation_size(inhrelid)), 0)
-        from pg_inherits where inhparent = 'ingest.telemetry'::regclass
+    union all select 'storage_bytes', 'telemetry', coalesce(sum(pg_total_relation_size(c.oid)), 0) from pg_class c
+        where c.oid in (select inhrelid from pg_inherits where inhparent = 'ingest.telemetry'::regclass)
+           or c.relnamespace = to_regnamespace('_timescaledb_internal') and c.relkind = 'r'
+              and c.relname ~ '^compress_hyper_|_chunk_compressed$'   -- beside the chunk that was compressed
     union all select 'storage_bytes', 'database', pg_database_size(current_database())
 )
 select sign, subject, value::float8 as value from figure where value is not null;
