@@ -57,7 +57,7 @@ def record(conn: Conn, user: User | None, ask: Ask) -> Record:
     since = ask.since or min(firsts, default=until - timedelta(days=1))
     since = min(since, until)
     units = [_unit(row, since, until) for row in found]
-    events = _events(conn, user, ask, units, until)
+    events = _events(conn, user, ask, found, until)
     return Record(since, until, units, events, catalog(conn))
 
 
@@ -97,36 +97,51 @@ def _unit(row: dict[str, Any], since: datetime, until: datetime) -> Unit:
     )  # fmt: skip
 
 
+# The device's age at both ends of what happened, from the rows of those days; what was planned ends no life.
+_AGED: Final[LiteralString] = """
+    select f.*,
+           case when f.kind <> 'planned'
+                then coalesce(reports.life_on(f.at, u.first_ts, a), reports.life_at(f.device_id, f.at)) end as age,
+           case when f.kind <> 'planned'
+                then coalesce(reports.life_on(f.done_at, u.first_ts, b), reports.life_at(f.device_id, f.done_at))
+                end as age_after
+    from found f join unnest(%(devices)s::int[], %(firsts)s::timestamptz[]) u(id, first_ts) on u.id = f.device_id
+    left join ingest.run_hours_day a on a.device_id = f.device_id and a.day = (f.at at time zone 'UTC')::date
+    left join ingest.run_hours_day b on b.device_id = f.device_id and b.day = (f.done_at at time zone 'UTC')::date
+    order by f.device_id, f.ordered_at, f.order_id"""
 # A fault code belongs to a failure of its mode when the device raised it from a day before the fault until the repair.
-_FAILURES: Final[LiteralString] = """
+_FAILURES: Final[LiteralString] = (
+    """with found as materialized (
     select m.order_id, m.number, m.kind, m.device_id, m.component, m.failure_mode, m.cause_code, m.remedy_code,
            case m.kind when 'planned' then coalesce(p.stopped_at, m.done_at) else m.fault_at end as at, m.done_at,
-           case when m.kind <> 'planned' then reports.life_at(m.device_id, m.fault_at) end as age,
-           case when m.kind <> 'planned' then reports.life_at(m.device_id, m.done_at) end as age_after,
-           w.minutes / 60 as repair_hours, p.stopped_at, p.restored_at, c.codes
-    from reports.maintenance m
-    left join reports.stop p on p.order_id = m.order_id
-    cross join lateral (
-        select nullif(sum(x.worked_minutes), 0) as minutes from fsm.visit x where x.order_id = m.order_id) w
+           m.minutes / 60 as repair_hours, p.stopped_at, c.codes, m.fault_at as ordered_at
+    from reports.worked m
+    cross join lateral (select case when m.done_at > m.stopped_at then m.stopped_at end as stopped_at) p
     cross join lateral (
         select coalesce(array_agg(distinct e.code), '{}') as codes
         from ingest.fault_event e join ingest.fault_code k on k.model = m.model and k.code = e.code
         where e.device_id = m.device_id and e.active and k.failure_mode = m.failure_mode
           and e.ts >= m.fault_at - interval '1 day' and e.ts <= m.done_at) c
-    where m.kind in ('breakdown', 'prevented', 'planned') and m.device_id = any(%(devices)s) and m.fault_at < %(until)s
-    order by m.device_id, m.fault_at, m.order_id"""
-_REPLACED: Final[LiteralString] = """
+    where m.kind in ('breakdown', 'prevented', 'planned') and m.device_id = any(%(devices)s::int[])
+      and m.fault_at < %(until)s)"""
+    + _AGED
+)
+_REPLACED: Final[LiteralString] = (
+    """with found as materialized (
     select r.order_id, r.number, 'replaced' as kind, r.device_id, r.component, null as failure_mode,
            null as cause_code, 'replace' as remedy_code, r.renewed_at as at, r.renewed_at as done_at,
-           reports.life_at(r.device_id, r.renewed_at) as age, reports.life_at(r.device_id, r.renewed_at) as age_after,
-           null as repair_hours, null as stopped_at, null as restored_at, '{}'::text[] as codes
+           null as repair_hours, null as stopped_at, '{}'::text[] as codes, r.renewed_at as ordered_at
     from reports.renewal r
-    where not r.failed and r.device_id = any(%(devices)s) and r.renewed_at < %(until)s
-    order by r.device_id, r.renewed_at, r.order_id"""
+    where not r.failed and r.device_id = any(%(devices)s::int[]) and r.renewed_at < %(until)s)"""
+    + _AGED
+)
 
 
-def _events(conn: Conn, user: User | None, ask: Ask, units: Sequence[Unit], until: datetime) -> list[Event]:
-    params = {"devices": [unit.id for unit in units], "until": until}
+def _events(
+    conn: Conn, user: User | None, ask: Ask, devices: Sequence[dict[str, Any]], until: datetime
+) -> list[Event]:
+    params = {"devices": [row["id"] for row in devices], "firsts": [row["first_ts"] for row in devices],
+              "until": until}  # fmt: skip
     found = rows(conn, _FAILURES, params) + rows(conn, _REPLACED, params)
     hidden = _hidden(conn, user, [row["order_id"] for row in found])
     events = [_event(row, row["order_id"] not in hidden) for row in found]
@@ -145,7 +160,7 @@ def _hidden(conn: Conn, user: User | None, orders: list[int]) -> set[int]:
 
 
 def _event(row: dict[str, Any], visible: bool) -> Event:
-    stop = (row["stopped_at"], row["restored_at"]) if row["stopped_at"] is not None else None
+    stop = (row["stopped_at"], row["done_at"]) if row["stopped_at"] is not None else None
     replaced = row["kind"] == "replaced"
     return Event(
         row["device_id"], row["kind"], row["component"], row["failure_mode"], row["cause_code"],
@@ -195,7 +210,7 @@ def pooled(
     found = conn.execute(
         """select d.day::timestamp at time zone 'UTC', d.hours from (
                select h.day, sum(h.hours) as hours from ingest.run_hours_day h
-               where h.device_id = any(%(devices)s) and h.day between %(first)s and %(last)s group by 1) d
+               where h.device_id = any(%(devices)s::int[]) and h.day between %(first)s and %(last)s group by 1) d
            order by 1""",
         {
             "devices": list(devices),
@@ -228,7 +243,7 @@ def raises(conn: Conn, record_: Record) -> list[dict[str, Any]]:
                         coalesce(e.ts - lag(e.ts) over (partition by e.device_id, e.code order by e.ts)
                                  < interval '1 hour', false) as chatters
                  from ingest.fault_event e join ingest.device d on d.id = e.device_id
-                 where e.active and e.device_id = any(%(devices)s) and e.ts >= %(since)s and e.ts < %(until)s) x
+                 where e.active and e.device_id = any(%(devices)s::int[]) and e.ts >= %(since)s and e.ts < %(until)s) x
            join ingest.fault_code k on k.model = x.model and k.code = x.code
            where k.severity < 4 group by 1, 2, 3, 4, 5 order by raises desc, x.code""",
         {"devices": [unit.id for unit in record_.units], "since": record_.since, "until": record_.until},

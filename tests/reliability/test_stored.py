@@ -59,6 +59,29 @@ def test_a_day_without_a_counted_reading_and_an_exchanged_counter_change_no_age(
     assert life_at(db, world.device, "2026-03-12 12:00+00") == pytest.approx(5276)
 
 
+def test_the_age_at_an_event_is_that_of_its_moment_on_whatever_day(db: Conn, world: factory.World) -> None:
+    # first heard of at 06:00; one day without a counted reading, one without any, one counted until 18:00
+    for change in (
+        """update ingest.run_hours_day set hours = 18, counted = 18, first_ts = day + interval '6 hours'
+           where device_id = %s and day = '2026-03-01'""",
+        """update ingest.run_hours_day set counted = 0, first_ts = null, ts = null, raw = null, life = null
+           where device_id = %s and day = '2026-03-11'""",
+        "delete from ingest.run_hours_day where device_id = %s and day = '2026-03-13'",
+        """update ingest.run_hours_day set counted = 20, ts = day + interval '18 hours', life = life - 4
+           where device_id = %s and day = '2026-03-15'""",
+    ):
+        db.execute(change, (world.device,))
+    days = (1, 2, 11, 13, 15, 20)
+    for day in days:
+        at = utc(f"2026-03-{day:02} 05:00")
+        history.order(db, world.device, at, at + timedelta(hours=15))
+    found = reliability_record.record(db, None, Ask()).events
+    assert [event.at.day for event in found] == list(days)
+    for event in found:
+        assert event.age == pytest.approx(life_at(db, world.device, event.at), abs=1e-9)
+        assert event.age_after == pytest.approx(life_at(db, world.device, event.ended), abs=1e-9)
+
+
 def test_a_device_that_never_reported_has_no_age(db: Conn, world: factory.World) -> None:
     silent = factory.device(db, world.site, uid="silent")
     assert scalar(db, "select reports.life_at(%s, 'infinity')", (silent,)) is None

@@ -37,6 +37,15 @@ language sql stable parallel safe as $$
                where h.device_id = device and h.day = today.day), 0)
     from first cross join today left join known on true left join newest on true $$;
 
+-- The same told by the moment's day alone, to be joined for many moments at once; `first_ts`: of the device's first
+-- counted reading. Null: no counted reading fell on that day; then life_at asks the days around it.
+create function reports.life_on(at timestamptz, first_ts timestamptz, day ingest.run_hours_day)
+returns double precision language sql immutable parallel safe as $$
+    select day.life - day.counted
+           + day.counted * reports.part(at, greatest(day.day::timestamp at time zone 'UTC', first_ts), day.ts)
+           + (day.hours - day.counted)
+             * reports.part(at, day.ts, (day.day + 1)::timestamp at time zone 'UTC') $$;
+
 -- The 5 % or 95 % quantile of the chi-square distribution with 2r degrees of freedom. For even degrees it is a
 -- Poisson sum, solved by bisection; from r = 50 on Wilson and Hilferty's approximation is as good.
 create function reports.chi_square(r bigint, p double precision) returns double precision
@@ -118,14 +127,18 @@ from fsm.installed_part i join fsm.work_order o on o.id = i.order_id
 where i.component <> '*' and not exists (select from reports.failure f where f.order_id = i.order_id)
 group by i.device_id, i.component, i.order_id, o.number;
 
+-- Finished work with its visits: hands on the machine (minutes), and since when the machine could not run.
+create view reports.worked as
+select m.*, s.minutes, case when m.kind = 'breakdown' then m.fault_at else s.working_at end as stopped_at
+from reports.maintenance m cross join lateral (
+    select nullif(sum(x.worked_minutes), 0) as minutes, min(x.working_at) as working_at
+    from fsm.visit x where x.order_id = m.order_id) s;
+
 -- While a machine could not run: a breakdown from the fault until it was done; other work from its beginning.
 create view reports.stop as
-select m.order_id, m.number, m.kind, m.device_id, m.uid, m.model, m.site_id, m.site, m.customer_id, s.stopped_at,
-       m.done_at as restored_at, extract(epoch from m.done_at - s.stopped_at)::double precision / 3600 as down_hours
-from reports.maintenance m cross join lateral (
-    select case when m.kind = 'breakdown' then m.fault_at else min(x.working_at) end as stopped_at
-    from fsm.visit x where x.order_id = m.order_id) s
-where m.done_at > s.stopped_at;
+select w.order_id, w.number, w.kind, w.device_id, w.uid, w.model, w.site_id, w.site, w.customer_id, w.stopped_at,
+       w.done_at as restored_at, extract(epoch from w.done_at - w.stopped_at)::double precision / 3600 as down_hours
+from reports.worked w where w.done_at > w.stopped_at;
 
 -- How long a repair took: hands on the machine (repair_hours), from the fault until it was whole (restore_hours), and
 -- for how long it could not run (down_hours: a prevented failure stops the machine only while it is worked on).
