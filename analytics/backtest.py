@@ -14,7 +14,7 @@ from analytics import store
 from analytics.definitions import Definition
 from analytics.detectors.protocol import Finding
 from analytics.engine import Engine
-from analytics.episodes import HORIZON, Outcome, Repair, total
+from analytics.episodes import HORIZON, Outcome, Repair, claim, total
 from analytics.prediction.decision import Costs, Policy
 from analytics.reader import Reader
 from analytics.rules import Rules
@@ -53,7 +53,7 @@ class Report:
         appear, vanish: raises of `changed` (`live`) without one of the other near it on that device and mode.
         kept: pairs (live, changed) of the same episode.
         orders: the orders they open, side by side.
-        repairs: those recorded, that an order of the period may have come before.
+        repairs: those recorded in the period, and later ones that an order of the period came before.
         live_outcome, changed_outcome: their orders against the recorded repairs, all device types together.
         models: the same and the costs, by device type.
         cost_difference: of `changed` to `live`, in the unit of the costs; less than 0 is cheaper.
@@ -175,7 +175,7 @@ def _judge(
     repairs, known_until = _repairs(conn, start, end)
     model_of = dict(conn.execute("select id, model from ingest.device").fetchall())
     component = foreseen.mode_components(definitions.values())
-    judged = []
+    opened_by = []
     for one, said in runs:
 
         def left(device: int, finding: Finding, said: Foreseen = said) -> bool:
@@ -184,8 +184,11 @@ def _judge(
 
         opened = one.orders(microseconds(start), said.found, left)
         of = {(o.device, o.mode): component.get((model_of[o.device], o.mode), "") for o, _ in opened}
-        judged.append(Judged(opened, repairs, of, model_of, known_until))
-    return judged
+        opened_by.append((opened, of))
+    # What failed after the period, and no order of it came before, is no miss: its alarm may come after the period too.
+    claimed = {claim(order, repairs, of) for opened, of in opened_by for order, _ in opened}
+    counted = [repair for repair in repairs if repair.ts <= microseconds(end) or repair in claimed]
+    return [Judged(opened, counted, of, model_of, known_until) for opened, of in opened_by]
 
 
 def _prices(conn: Conn, costs: Costs | Mapping[str, Costs] | None) -> dict[str, Costs]:

@@ -98,7 +98,7 @@ def candidates(
         else as_log(named, past)
     )
     if not len(failures):
-        nothing = "No failure is on record; all lives are censored."
+        nothing = "No failure with a standstill is on record; all lives are censored."
         return [
             Trained(component, None, False, nothing, {"code": "no_failure"}) for component in past.components
         ]
@@ -241,8 +241,8 @@ def split_time(broken: Log, first: int, last: int, component: str) -> int:
     learned = int(len(ts) * LEARNED_SHARE)
     if learned < failure.FEWEST_FAILURES or len(ts) - learned < FEWEST_TRIED:
         raise Invalid(
-            f"{component}: {len(ts)} failures with telemetry are on record, the other lives are censored; "
-            f"{failure.FEWEST_FAILURES} to learn from and {FEWEST_TRIED} later ones to try it on are needed.",
+            f"{component}: {len(ts)} failures with a standstill and telemetry are on record, the other lives are "
+            f"censored; {failure.FEWEST_FAILURES} to learn from and {FEWEST_TRIED} later ones to try it on are needed.",
             code="too_few_failures",
             failures=len(ts),
             learn=failure.FEWEST_FAILURES,

@@ -23,7 +23,7 @@ from kit.database import Conn, connect, url
 from kit.errors import MeantimeError
 from kit.process import Job, die_with_parent
 
-log = logs.get(__name__)
+log = logs.get("analytics.whatif.worker")  # it is also run as __main__
 ROLE = "meantime_analytics"
 LOOK_SECONDS = 2.0
 TELL_SECONDS = 0.5
@@ -88,7 +88,7 @@ def _run(conn: Conn, taken: Backtest) -> None:
                 raise Cancelled
 
     costs = {model: Costs(**price) for model, price in taken.costs.items()}
-    log.info("backtest", id=taken.id, attempt=taken.attempts)
+    log.info("backtest begins", id=taken.id, attempt=taken.attempts)
     try:
         report = backtest.run(
             conn,
@@ -116,7 +116,9 @@ def main(parent: int | None) -> None:
     if parent is not None:
         die_with_parent(parent)
     os.nice(10)
-    with connect(url(settings.load()), role=ROLE, application="analytics.backtest", autocommit=True) as conn:
+    found = settings.load()
+    logs.configure(found, "backtest")
+    with connect(url(found), role=ROLE, application="analytics.backtest", autocommit=True) as conn:
         work(conn)
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime, timedelta
 from functools import cache
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from fastapi import Request
 from fastapi.responses import HTMLResponse, RedirectResponse
@@ -23,6 +24,7 @@ from kit.database import Conn
 
 FOLDER = Path(__file__).parent
 LANGUAGE_COOKIE = "meantime_language"
+SHORTEST = timedelta(microseconds=1)  # a period that ends at midnight ends with the day before
 
 # Sections of the navigation: key, path, permission.
 SECTIONS = (
@@ -92,11 +94,18 @@ def page(
         "zone": zone,
         "may": (lambda permission: may(user, permission)) if user else (lambda permission: False),
         "moment": lambda at, where=zone, year=False: shown.moment(at, where, language, year=year),
-        "day": lambda at, year=True: shown.day(at, language, year=year),
+        "day": lambda at, year=True: shown.day(_in_zone(at, zone), language, year=year),
+        "last_day": lambda end: shown.day(_in_zone(end - SHORTEST, zone), language),
+        "date_field": lambda at, last=False: f"{_in_zone(at - SHORTEST if last else at, zone):%Y-%m-%d}",
         "span": lambda length: shown.span(length, language),
     }
     html = environment().get_template(template).render(context | values)
     return HTMLResponse(html, status, headers={"Cache-Control": "no-store"})
+
+
+def _in_zone(at: date | None, zone: str) -> date | None:
+    """An instant as it is in a zone, so that its day is the day there; a date is the same everywhere."""
+    return at.astimezone(ZoneInfo(zone)) if isinstance(at, datetime) else at
 
 
 def sections(user: User) -> list[tuple[str, str]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from markupsafe import Markup, escape
 
@@ -43,9 +44,10 @@ def draw(
     body += [
         _order(t, x, place[one["device_uid"]], one) for one in result["orders"] if one["device_uid"] in place
     ]
+    first, last = (ts.astimezone(ZoneInfo(zone)) for ts in (start, end - timedelta(microseconds=1)))
     label = t(
-        "whatif.time_line_label", devices=len(devices), start=shown.day(start, t.language),
-        end=shown.day(end, t.language), failures=len(result["failures"]), **result["counts"],
+        "whatif.time_line_label", devices=len(devices), start=shown.day(first, t.language),
+        end=shown.day(last, t.language), failures=len(result["failures"]), **result["counts"],
     )  # fmt: skip
     svg = (
         f'<svg class="chart time-line" viewBox="0 0 {WIDTH} {height}" role="img" aria-label="{escape(label)}">'

@@ -66,10 +66,12 @@ def honesty(conn: Conn, start: datetime, end: datetime, model: str | None) -> di
     """How far the alarms of a period can be trusted."""
     found = report.report(conn, start, end, model)
     ids = [actor.device_id for actor in found.load.bad_actors]
-    uids = dict(conn.execute("select id, uid from ingest.device where id = any(%s)", (ids,)).fetchall())
+    known = rows(conn, "select id, uid, model from ingest.device where id = any(%s)", (ids,))
+    devices = {row["id"]: row for row in known}
     told = asdict(found)
     for actor in told["load"]["bad_actors"]:
-        actor["device_uid"] = uids[actor["device_id"]]
+        device = devices[actor["device_id"]]
+        actor |= {"device_uid": device["uid"], "model": device["model"]}
     in_force = tuning.in_force(conn)
     for proposal in told["proposals"]:  # with all else that is in force, as it would be tried
         own = {rule: in_force.get(rule, {}) | table for rule, table in proposal["rules"].items()}
@@ -117,6 +119,12 @@ def explanation(conn: Conn, order_id: int) -> dict[str, Any]:
     return {
         "order_id": order_id, "ok": bool(found) and all(one["ok"] for one in found), "detections": found,
     }  # fmt: skip
+
+
+def types(conn: Conn) -> dict[str, dict[str, Any]]:
+    """The device types by code, with their names."""
+    found = rows(conn, "select code as model, name_en, name_zh from ingest.model order by code")
+    return {row["model"]: row for row in found}
 
 
 def names(conn: Conn) -> dict[tuple[str, str], dict[str, Any]]:

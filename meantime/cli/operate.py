@@ -91,8 +91,30 @@ def backtest(
         )  # fmt: skip
         found = results.of(conn, report)
     orders = found.pop("orders")
-    output.show(found | {"raises_live": len(report.live), "raises_changed": len(report.changed)})
-    output.table([_order(order) for order in orders])
+    if output.is_json():
+        output.show(found | {"raises_live": len(report.live), "raises_changed": len(report.changed)})
+    else:
+        _told(found)
+    if orders:
+        output.table([_order(order) for order in orders])
+
+
+def _told(found: dict[str, Any]) -> None:
+    """A backtest's figures for people: both sides next to each other, then what came of learning."""
+    sides = {"in force": found["live"], "tried": found["changed"]}
+    output.table(
+        [{"": key} | {side: _figure(of[key]) for side, of in sides.items()} for key in found["live"]]
+    )
+    output.show({"": f"cost difference {found['cost_difference']:g}; {found['rows']:,} rows"})
+    for one in found["learned"]:
+        why = one["verdict"].removeprefix(f"{one['component']}: ")
+        output.show({"": f"{one['model']} {one['component']}: {why}"})
+
+
+def _figure(value: Any) -> str:
+    if isinstance(value, list):  # the 10th, 50th and 90th percentile
+        return " / ".join(f"{one:.1f}" for one in value)
+    return "–" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def _order(order: dict[str, Any]) -> dict[str, Any]:
@@ -129,9 +151,10 @@ def invariants() -> None:
     """Check stock, money, SLA, episodes and the order log on the live database; exit 1 when something is off."""
     with target.transaction("meantime_reports") as conn:
         found = checks.check(conn)
-    if not found:
+    if found:
+        output.table(found, ("code", "text_en", "detail"))
+    else:
         output.show({"invariants": "hold"})
-    output.table(found, ("code", "text_en", "detail"))
     raise typer.Exit(1 if found else 0)
 
 

@@ -172,3 +172,23 @@ def test_planned_maintenance_is_no_failure_where_failures_are_recorded(
     )
     (repair,) = backtest.run(db, moment(FROM), moment(TO), None).repairs
     assert (repair.device, repair.ts) == (device, at + HOUR)
+
+
+def test_what_failed_after_the_period_is_no_miss_unless_one_of_its_orders_came_before(
+    db: Conn, world: tuple[History, Log]
+) -> None:
+    _, failures = world
+    inside = [int(ts) for ts in sorted(failures.ts) if FROM < ts < TO]
+    until = inside[len(inside) // 2] - HOUR // 2  # half of the devices fail later
+    clock.set_rate(db, 0, sim=moment(TO + 8 * DAY))
+    report = backtest.run(db, moment(FROM), moment(until), None)
+    announced = {pair.live.repaired_at for pair in report.orders if pair.live is not None}
+    late = [moment(repair.ts) for repair in report.repairs if repair.ts > until]
+    assert late
+    assert set(late) <= announced
+    off = {"fault_code": {"off": True}}
+    tuning.change(db, off, "anna")
+    silent = backtest.run(db, moment(FROM), moment(until), off)
+    assert silent.orders == []
+    assert all(repair.ts <= until for repair in silent.repairs)
+    assert 0 < silent.live_outcome.repairs == len(report.repairs) - len(late)

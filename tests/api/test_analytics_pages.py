@@ -81,6 +81,22 @@ def test_a_proposal_prefills_the_what_if(installation: Installation) -> None:
     assert browser.get("/analytics/backtests/new?rules=[shaft]").status_code == 422
 
 
+def test_a_what_if_keeps_its_days_in_the_installations_zone(installation: Installation) -> None:
+    client = installation.logged_in("reliability")
+    days = {
+        "from": "2026-03-02T00:00+08:00",
+        "to": "2026-03-06T00:00+08:00",
+        "train_from": "2026-02-01T00:00+08:00",
+    }
+    number = client.post("/api/backtests", json=days | {"title": "days"}).json()["id"]
+    again = client.get(f"/analytics/backtests/new?again={number}").text
+    fields = dict(re.findall(r'name="(since|until|train_from)" type="date".*?value="([^"]*)"', again))
+    assert fields == {"since": "2026-03-02", "until": "2026-03-05", "train_from": "2026-02-01"}
+    for path in (f"/analytics/backtests/{number}", "/analytics/backtests"):
+        assert "2 Mar 2026 – 5 Mar 2026" in client.get(path).text
+    assert client.post(f"/api/backtests/{number}/cancel").status_code == 200
+
+
 def test_a_page_changes_nothing_without_its_form_token_or_permission(installation: Installation) -> None:
     browser = installation.browser("manager")
     answer = browser.post("/analytics/rules", data={"toml": "[shift]\nlimit = 7", "based_on": "0"})

@@ -153,6 +153,19 @@ def test_invariants_hold_on_an_empty_installation(run: Run) -> None:
     assert run("invariants").returncode == 0
 
 
+def test_a_backtest_is_told_side_by_side_to_people_and_as_json_to_programs(run: Run, pump: str) -> None:
+    period = ("backtest", "--from", "2026-03-02", "--to", "2026-03-05", "--train-from", "2026-02-01")
+    told = run(*period)
+    assert told.returncode == 0, told.stderr
+    lines = told.stdout.splitlines()
+    assert lines[0].split() == ["in", "force", "tried"]
+    assert ["orders", "0", "0"] in [line.split() for line in lines]
+    assert any("pump-p100" in line and "no telemetry" in line for line in lines)
+    assert "{" not in told.stdout
+    (found,) = map(json.loads, run("--json", *period).stdout.splitlines())
+    assert found["live"]["orders"] == 0
+
+
 def test_explaining_an_order_that_does_not_exist_is_refused(run: Run) -> None:
     done = run("explain", "WO-999999")
     assert done.returncode == 1

@@ -45,7 +45,7 @@ def alarms(
     found = reads.honesty(conn, *period(conn, first, last), model or None)
     return page(
         request, "alarms.html", user, present(conn)[0],
-        found=found, model=model, since=since, until=until, models=reads.prices(conn),
+        found=found, model=model, since=since, until=until, types=reads.types(conn), names=reads.names(conn),
         daily=timeline.daily(t, found["daily"], own.settings.timezone), share=timeline.share,
         strips=[timeline.strip(t, one) for one in found["proposals"]],
         tomls=[write(one["try_rules"]) for one in found["proposals"]],
@@ -95,10 +95,9 @@ def models(request: Request, conn: Tx, user: Reader) -> HTMLResponse:
     groups: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
     for row in reads.models(conn):
         groups.setdefault((row["model"], row["component"], row["kind"]), []).append(row)
-    names = {row["model"]: row for row in reads.prices(conn)}
     return page(
-        request, "models.html", user, present(conn)[0], groups=sorted(groups.items()), names=names,
-    )  # fmt: skip
+        request, "models.html", user, present(conn)[0], groups=sorted(groups.items()), names=reads.types(conn)
+    )
 
 
 @router.get("/analytics/costs")

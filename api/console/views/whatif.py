@@ -85,8 +85,9 @@ def one(request: Request, backtest_id: int, conn: Tx, user: Reader, own: Own) ->
     return page(
         request, "backtest.html", user, present(conn)[0],
         found=found, chart=drawn[0], more=drawn[1], toml=rules_text.write(found["rules"]), sign=timeline.mark,
-        version=newest[0].id if newest else 0, names=reads.names(conn), may_tune=may(user, "analytics.tune"),
-        busy=found["state"] in backtests.OPEN, spoke=_spoke(found["result"] or {}),
+        version=newest[0].id if newest else 0, names=reads.names(conn), types=reads.types(conn),
+        may_tune=may(user, "analytics.tune"), busy=found["state"] in backtests.OPEN,
+        spoke=_spoke(found["result"] or {}),
     )  # fmt: skip
 
 
