@@ -48,7 +48,7 @@ def create(conn: Conn) -> None:
     """Make the telemetry table for this server's level, with its view and rights; what exists stays.
 
     Raises:
-        Misconfigured: the table was made on a TimescaleDB and this server has none.
+        Misconfigured: the table was made on a TimescaleDB, or on its Community edition, and this server has none.
     """
     if scalar(conn, "select to_regclass('ingest.telemetry')") is None:
         _create_table(conn)
@@ -97,6 +97,11 @@ def _check_level(conn: Conn) -> None:
         raise Misconfigured(
             f"Telemetry was stored on {made}, but this server has no TimescaleDB: add timescaledb to its "
             "shared_preload_libraries, or restore the data into a new database."
+        )
+    if made == "timescale_community" and here == "timescale_apache":
+        raise Misconfigured(
+            "Telemetry was stored on TimescaleDB Community, but this server's timescaledb.license is 'apache', which "
+            "cannot read compressed chunks: set it to 'timescale' in the server's configuration, as it was."
         )
     if made == "timescale_apache" and here == "timescale_community":
         conn.execute("update ingest.storage_meta set level = %s", (here,))

@@ -7,6 +7,7 @@ import pytest
 
 from ingest import columnstore, storage
 from kit.database import Conn, connect
+from kit.errors import Misconfigured
 from tests.ingest import storage_behaviour as must
 
 pytestmark = pytest.mark.timescale
@@ -38,6 +39,15 @@ def test_what_the_community_edition_is_told_the_apache_edition_knows_and_refuses
             hyper.transaction(),
         ):
             hyper.execute(wrong, values)
+
+
+def test_data_of_the_community_edition_is_not_opened_by_the_apache_edition(hyper: Conn) -> None:
+    if storage.level(hyper) == "timescale_community":
+        pytest.skip("this server is the Community edition, and the licence is the server's")
+    hyper.execute("set local role none")
+    hyper.execute("update ingest.storage_meta set level = 'timescale_community'")
+    with pytest.raises(Misconfigured, match=r"timescaledb\.license"):
+        storage.create(hyper)
 
 
 def test_what_is_written_is_read(hyper: Conn) -> None:
