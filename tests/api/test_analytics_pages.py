@@ -124,9 +124,7 @@ REASONS = (
 def verdict(language: str, row: dict[str, Any]) -> str:
     text = '{% from "_verdict.html" import verdict with context %}{{ verdict(row) }}'
     shown = (
-        environment()
-        .from_string(text)
-        .render(t=words(language), row=row, moment=lambda at, year: at.strftime("%F"))
+        environment().from_string(text).render(t=words(language), row=row, day=lambda at: at.strftime("%F"))
     )
     return shown.strip()
 
@@ -136,6 +134,7 @@ def test_why_a_model_is_in_force_or_not_is_told_in_both_languages(reason: dict[s
     row = {"verdict": "as written", "reason": reason}
     english, chinese = verdict("en", row), verdict("zh", row)
     assert english.isascii()
+    assert "&lt;" not in english, "no element is put into a sentence as text"
     assert not re.search("[A-Za-z]{3}", chinese), "nothing English is left"
     for name, value in reason.items():
         if name not in ("code", "since") and value is not None:
