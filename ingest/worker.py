@@ -3,33 +3,38 @@ compression where the edition has it."""
 
 from __future__ import annotations
 
+import threading
 import time
+from dataclasses import dataclass, field
 from datetime import timedelta
 
+import psycopg
 from psycopg import errors
 
 from ingest import columnstore, rollup, run_hours, storage
 from kit import clock, logs
-from kit.database import Conn
+from kit.database import Conn, connect
+from kit.errors import Unavailable
 from kit.process import Job, Worker
 from kit.settings import Settings
 
 log = logs.get(__name__)
+ROLE = "meantime_ingest"
 AHEAD = 2  # chunks made before they are needed
 
 
 def make_worker(dsn: str, settings: Settings) -> Worker:
     """The process `storage`."""
     keep = timedelta(days=settings.ingest.raw_retention_days)
-    compressor = columnstore.Compressor()
+    beside = Beside(dsn)
     jobs = [
         Job("partitions", 10, partitions),
         Job("rollup", 5, roll_up_gently),
         Job("recount", 10, recount),
         Job("retention", 60, lambda conn: retention(conn, keep)),
-        Job("compression", 600, lambda conn: compression(conn, compressor)),
+        Job("compression", 600, beside.start),
     ]
-    return Worker("storage", dsn, "meantime_ingest", jobs=jobs)
+    return Worker("storage", dsn, ROLE, jobs=jobs)
 
 
 def partitions(conn: Conn) -> None:
@@ -76,3 +81,27 @@ def retention(conn: Conn, keep: timedelta) -> None:
 def compression(conn: Conn, compressor: columnstore.Compressor) -> bool:
     """Compress one old chunk where the edition can; True when there are more."""
     return storage.level(conn) == "timescale_community" and compressor.step(conn)
+
+
+@dataclass
+class Beside:
+    """Compression on a thread and a connection of its own: a large fleet's week takes long, and rollups, retention and
+    the sign of life go on meanwhile. When the process ends, a chunk that is not done is undone by the server."""
+
+    dsn: str
+    _thread: threading.Thread = field(default_factory=threading.Thread)
+
+    def start(self, conn: Conn) -> None:
+        """Begin a round where the edition can compress, unless the last one still goes on."""
+        if storage.level(conn) == "timescale_community" and not self._thread.is_alive():
+            self._thread = threading.Thread(target=self._round, name="compression", daemon=True)
+            self._thread.start()
+
+    def _round(self) -> None:
+        compressor = columnstore.Compressor()
+        try:
+            with connect(self.dsn, role=ROLE, application="storage.compression", autocommit=True) as conn:
+                while compression(conn, compressor):
+                    pass
+        except (psycopg.Error, Unavailable) as error:
+            log.warning("compression was cut short, trying again later", error=str(error).strip())

@@ -6,6 +6,7 @@ Needs a Community server: MEANTIME_TEST_TIMESCALE_DSN, else each test is skipped
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any
@@ -18,7 +19,7 @@ from ingest import columnstore, storage, worker
 from ingest.message import Arrival
 from ingest.store import Store
 from kit.database import Conn, connect, scalar
-from kit.settings import Ingest
+from kit.settings import Ingest, Settings
 from meantime import schema
 from tests.ingest.conftest import hyper_database
 from tests.ingest.core.conftest import HOUR, NOW, dump, take, telemetry
@@ -212,6 +213,18 @@ def test_nothing_is_lost_while_chunks_are_compressed_under_the_writers(shared: s
         assert failures == [], failures
         assert compress(conn) == len(storage.chunks(conn))
         assert scalar(conn, "select count(*) from ingest.telemetry") == 28 + sum(written)
+
+
+def test_the_storage_worker_compresses_beside_its_other_jobs(shared: str) -> None:
+    job = worker.make_worker(shared, Settings()).jobs[-1]
+    with connect(shared, role="meantime_ingest", autocommit=True) as conn:
+        write(conn, history(60))
+        assert not job.run(conn)
+        job.run(conn)  # the round is not begun twice
+        deadline = time.monotonic() + 30
+        while "uncompressed" in codes(conn):
+            assert time.monotonic() < deadline, storage.status(conn)["missing"]
+        assert storage.status(conn)["compressed"] == len(old(conn)) > 0
 
 
 def test_a_database_of_the_apache_edition_goes_on_as_community_when_the_server_does(shared: str) -> None:
