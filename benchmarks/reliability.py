@@ -97,14 +97,12 @@ def scipy_fits(of: Lives, wanted: list[many.Ints]) -> list[tuple[float, float]]:
 
 def analyses(of: Lives) -> int:
     """Everything the page shows of a group's lives; how many had a fit."""
-    fitted = 0
-    for rows in split(of):
-        made = [
-            Life(0, "", "", entry, end, "failed" if failed else "running", None)
-            for entry, end, failed in zip(of.entries[rows], of.times[rows], of.failed[rows], strict=True)
-        ]
-        fitted += analysis.of_lives(made, 0.9).fit is not None
-    return fitted
+    columns = zip(of.entries.tolist(), of.times.tolist(), of.failed.tolist(), strict=True)
+    made = [
+        Life(0, "", "", entry, end, "failed" if failed else "running", None) for entry, end, failed in columns
+    ]
+    groups = [made[rows[0] : rows[-1] + 1] for rows in split(of)]
+    return sum(each.fit is not None for each in analysis.of_groups(groups, 0.9))
 
 
 def line(name: str, value: float, **context: Any) -> None:

@@ -58,9 +58,22 @@ def of_lives(lives: Sequence[Life], level: float, costs: tuple[float, float] | N
     Args:
         costs: of a planned replacement and of a failure, in one currency.
     """
+    return of_groups([lives], level, costs)[0]
+
+
+def of_groups(
+    groups: Sequence[Sequence[Life]], level: float, costs: tuple[float, float] | None = None
+) -> list[LifeAnalysis]:
+    """The same of many groups, which are fitted together."""
+    return [_of(lives, fit, level, costs) for lives, fit in zip(groups, fits(groups, level), strict=True)]
+
+
+def _of(
+    lives: Sequence[Life], found: Weibull | Unfit, level: float, costs: tuple[float, float] | None
+) -> LifeAnalysis:
+    fit, reason = (None, REASONS[found.reason]) if isinstance(found, Unfit) else (found, None)
     how = [life.how for life in lives]
-    fit, reason = _fit(lives, level)
-    ends, failed = [life.end for life in lives], [life.failed for life in lives]
+    ends, failed = [life.end for life in lives], [each == "failed" for each in how]
     entries = [life.entry for life in lives]
     survival = lifetimes.kaplan_meier(ends, failed, level, entries) if lives else []
     positions = lifetimes.plotting_positions(survival)
@@ -87,25 +100,14 @@ def fits(groups: Sequence[Sequence[Life]], level: float) -> list[Weibull | Unfit
     )
 
 
-def _fit(lives: Sequence[Life], level: float) -> tuple[Weibull | None, Reason | None]:
-    if not lives:
-        return None, REASONS["empty"]
-    try:
-        ends, entries = [life.end for life in lives], [life.entry for life in lives]
-        return weibull.fit(ends, [life.failed for life in lives], level, entries), None
-    except Invalid as error:
-        if error.details.get("reason") not in REASONS:
-            raise
-        return None, REASONS[error.details["reason"]]
-
-
 def _straight(positions: Sequence[tuple[float, float]]) -> float | None:
     if len(positions) < 3:
         return None
-    x = np.log([age for age, _ in positions])
-    y = np.log(-np.log1p(-np.array([share for _, share in positions])))
-    found = float(np.corrcoef(x, y)[0, 1] ** 2)
-    return found if math.isfinite(found) else None
+    age, share = np.array(positions).T
+    x, y = np.log(age), np.log(-np.log1p(-share))
+    x, y = x - x.mean(), y - y.mean()
+    spread = float(x @ x) * float(y @ y)
+    return float(x @ y) ** 2 / spread if spread > 0 else None
 
 
 def _constant_p(fit: Weibull, hours: float) -> float:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from analytics.reliability.inputs import confidence, entered, lifetimes
 
@@ -40,17 +40,18 @@ def kaplan_meier(
     ended = np.searchsorted(np.sort(hours), at, side="left")
     risk = np.searchsorted(np.sort(begins), at, side="left") - ended
     survival = np.cumprod(1 - deaths / risk)
-    with np.errstate(divide="ignore", invalid="ignore"):
+    z = float(special.ndtri(0.5 + confidence(level) / 2))
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         greenwood = np.cumsum(deaths / (risk * (risk - deaths)))
         error = np.sqrt(greenwood) / np.abs(np.log(survival))
-    z = float(stats.norm.ppf(0.5 + confidence(level) / 2))
-    points = []
-    for n, share in enumerate(survival):
-        inside = 0 < share < 1 and np.isfinite(error[n])
-        low = float(share ** np.exp(z * error[n])) if inside else None
-        high = float(share ** np.exp(-z * error[n])) if inside else None
-        points.append(SurvivalPoint(float(at[n]), int(risk[n]), int(deaths[n]), float(share), low, high))
-    return points
+        inside = (survival > 0) & (survival < 1) & np.isfinite(error)
+        factor = np.exp(z * error)
+        low, high = survival**factor, survival ** (1 / factor)
+    columns = (at, risk, deaths, survival, low, high, inside)
+    return [
+        SurvivalPoint(time, there, died, share, lower if known else None, upper if known else None)
+        for time, there, died, share, lower, upper, known in zip(*(c.tolist() for c in columns), strict=True)
+    ]
 
 
 def survival_at(points: Sequence[SurvivalPoint], time: float) -> float:

@@ -73,7 +73,8 @@ def fit(
     level: float = 0.95,
     entries: Sequence[float] | None = None,
 ) -> Weibull:
-    """Fit shape and scale to `times` [n], of which `failed` [n] ended in a failure.
+    """Fit shape and scale to `times` [n], of which `failed` [n] ended in a failure: one root search for one group. The
+    product fits by `many.fit_groups`, which is checked against this and, with it, against published answers.
 
     Args:
         entries: [n] age from which each life was watched; default 0, from the beginning.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import math
 from collections import defaultdict
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from analytics.reliability import growth, lifetimes, pareto, rates, recurrence, weibull
+from analytics.reliability import analysis, growth, lifetimes, pareto, rates, recurrence, weibull
+from analytics.reliability.lives import Life
+from analytics.reliability.weibull import Weibull
 from kit.errors import Invalid
 
 
@@ -36,9 +39,21 @@ def fans(shared_data: Path) -> tuple[list[float], list[bool]]:
     return [row["hours"] for row in rows], [row["status"] == 1 for row in rows]
 
 
+def _as_the_pages_do(hours: list[float], failed: list[bool], level: float = 0.95) -> Weibull | None:
+    lives = [
+        Life(0, "", "", 0.0, at, "failed" if f else "running", None)
+        for at, f in zip(hours, failed, strict=True)
+    ]
+    return analysis.of_lives(lives, level).fit
+
+
 @pytest.mark.data
-def test_weibull_of_the_generator_fans(fans: tuple[list[float], list[bool]]) -> None:
-    found = weibull.fit(*fans)
+@pytest.mark.parametrize("fit", [weibull.fit, _as_the_pages_do])
+def test_weibull_of_the_generator_fans(
+    fans: tuple[list[float], list[bool]], fit: Callable[..., Weibull | None]
+) -> None:
+    found = fit(*fans)
+    assert found is not None
     assert found.scale == pytest.approx(26296.845, rel=1e-7)
     assert found.shape == pytest.approx(1.0584458, rel=1e-7)
     assert found.scale_bounds == pytest.approx((10552.07, 65534.45), rel=1e-6)
