@@ -13,8 +13,6 @@ from scipy import stats
 from analytics.reliability.inputs import Floats, confidence
 from kit.errors import Invalid
 
-BLOCK = 256  # units at a time: bounds the memory
-
 
 @dataclass(frozen=True)
 class McfPoint:
@@ -55,9 +53,9 @@ def mean_cumulative(
     until = np.array([ends[unit] for unit in units])
     risk = until.size - np.searchsorted(np.sort(until), at, side="left")
     total = np.zeros(at.size)
-    for times in events.values():
-        np.add.at(total, np.searchsorted(at, times), 1.0)
-    mean, error = np.cumsum(total / risk), np.sqrt(_variance(units, events, until, at, risk, total))
+    np.add.at(total, np.searchsorted(at, [time for times in events.values() for time in times]), 1.0)
+    mean = np.cumsum(total / risk)
+    error = np.sqrt(_variance(units, events, until, at, risk, np.cumsum(total / risk**2)))
     z = float(stats.norm.ppf(0.5 + confidence(level) / 2))
     factor = np.exp(z * error / mean)
     return [
@@ -73,17 +71,35 @@ def _variance(
     until: Floats,
     at: Floats,
     risk: npt.NDArray[np.int64],
-    total: Floats,
+    expected: Floats,
 ) -> Floats:
-    """[t] the sum over units of their squared, cumulated deviation from the mean; a block of units at a time."""
-    variance = np.zeros(at.size)
-    for first in range(0, len(units), BLOCK):
-        block = units[first : first + BLOCK]
-        counts = np.zeros((len(block), at.size))
-        for row, unit in enumerate(block):
-            if unit in events:
-                np.add.at(counts[row], np.searchsorted(at, events[unit]), 1.0)
-        present = until[first : first + BLOCK, None] >= at[None, :]
-        deviation = np.cumsum(present / risk * (counts - total / risk), axis=1)
-        variance += (deviation**2).sum(axis=0)
-    return variance
+    """[t] the sum over units of their squared deviation from the mean while they are watched.
+
+    A unit's deviation by t is E - M: E sums 1 / risk over its events, M is `expected` by t or by the unit's end. The
+    sums of E², E·M and M² over all units change only at events and ends, so nothing of units × times is laid out.
+    """
+    number = {unit: row for row, unit in enumerate(units)}
+    who = np.repeat([number[unit] for unit in events], [len(times) for times in events.values()])
+    when = np.searchsorted(at, [time for times in events.values() for time in times])
+    order = np.lexsort((when, who))
+    who, when = who[order], when[order]
+    share = 1 / risk[when]
+    before = _before(who, share)
+    squares = np.cumsum(np.bincount(when, share * (share + 2 * before), at.size))
+    reached = np.cumsum(np.bincount(when, share, at.size))
+    sums = np.bincount(who, share, until.size)  # E at each unit's end
+    gone = np.searchsorted(at, until, side="right")  # the first time that the unit is not watched at
+    final = np.r_[0.0, expected][gone]
+    left = np.cumsum(
+        [np.bincount(gone, each, at.size + 1)[: at.size] for each in (sums, sums * final, final**2)], axis=1
+    )
+    found = squares - 2 * (left[1] + expected * (reached - left[0])) + left[2] + risk * expected**2
+    return np.maximum(found, 0.0)
+
+
+def _before(who: npt.NDArray[np.int64], share: Floats) -> Floats:
+    """[n] the sum of a unit's shares before each; rows lie by unit."""
+    running = np.cumsum(share) - share
+    heads = np.flatnonzero(np.r_[True, who[1:] != who[:-1]])
+    before: Floats = running - np.repeat(running[heads], np.diff(np.r_[heads, who.size]))
+    return before
