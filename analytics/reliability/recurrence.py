@@ -93,8 +93,8 @@ def _variance(
     left = np.cumsum(
         [np.bincount(gone, each, at.size + 1)[: at.size] for each in (sums, sums * final, final**2)], axis=1
     )
-    found = squares - 2 * (left[1] + expected * (reached - left[0])) + left[2] + risk * expected**2
-    return np.maximum(found, 0.0)
+    found: Floats = squares - 2 * (left[1] + expected * (reached - left[0])) + left[2] + risk * expected**2
+    return found.clip(0.0)
 
 
 def _before(who: npt.NDArray[np.int64], share: Floats) -> Floats:
