@@ -29,9 +29,8 @@ _VIEWS = Path(__file__).parent / "sql" / "views"
 
 def detect(conn: Conn) -> Level:
     """What this server can do. Making the extension without its library preloaded would cut the connection,
-    so `shared_preload_libraries` is asked first."""
-    preloaded = scalar(conn, "select current_setting('shared_preload_libraries')")
-    if "timescaledb" not in preloaded:
+    so first a setting is asked for that the preloaded library alone brings, which any role may see."""
+    if scalar(conn, "select current_setting('timescaledb.disable_load', true)") is None:
         return "plain"
     conn.execute("create extension if not exists timescaledb")
     edition = scalar(conn, "select current_setting('timescaledb.license', true)")
