@@ -6,6 +6,7 @@ import csv
 import gzip
 import json
 import math
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,16 +23,24 @@ def emit(name: str, value: float | None, unit: str, context: Mapping[str, object
     print(json.dumps({"name": name, "value": value, "unit": unit, "context": context}, allow_nan=False))
 
 
+def note(text: str) -> None:
+    """Say on standard error what was left out and why: standard output holds nothing but figures."""
+    print(text, file=sys.stderr)
+
+
 def series(folder: Path) -> Iterator[tuple[str, Path]]:
-    """(folder/name.csv, path) of all .csv and .csv.gz files one folder down, by name.
+    """(folder/name.csv, path) of all .csv and .csv.gz files one folder down, by name; of a file that is there both
+    packed and unpacked, the unpacked one.
 
     Raises:
         Refused: the folder is not there.
     """
     if not folder.is_dir():
         raise Refused(f"There is no folder {folder}.")
-    for path in sorted((*folder.glob("*/*.csv"), *folder.glob("*/*.csv.gz"))):
-        yield f"{path.parent.name}/{path.name.removesuffix('.gz')}", path
+    found: dict[str, Path] = {}
+    for path in (*folder.glob("*/*.csv"), *folder.glob("*/*.csv.gz")):
+        found.setdefault(f"{path.parent.name}/{path.name.removesuffix('.gz')}", path)
+    yield from sorted(found.items())
 
 
 def read_rows(path: Path, columns: Sequence[str], delimiter: str = ",") -> list[dict[str, str]]:

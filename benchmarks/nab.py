@@ -7,6 +7,9 @@ Every file is read once, row by row, with one setting and one limit for all, bot
 DIR2/meantime/<kind>/meantime_<name>.csv with timestamp, value, anomaly_score and label, as NAB's results are
 laid out, and prints one JSON line with the standard-profile score. `--folds` adds, for each kind held out, the
 score at the limit that the other kinds would have chosen.
+
+A file that `combined_windows.json` does not name gets its detections too, but no part in the score (null where no file
+has windows), nor has a window without a row; both are said on standard error. An empty list is a label: no anomaly.
 """
 
 from __future__ import annotations
@@ -14,7 +17,7 @@ from __future__ import annotations
 import argparse
 import csv
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,7 +25,7 @@ import numpy as np
 
 from analytics.definitions import Floats, Ints
 from analytics.streams.scorer import LIMIT, MetricScorer
-from benchmarks._files import Refused, emit, number, read_rows, seconds, series
+from benchmarks._files import Refused, emit, note, number, read_rows, seconds, series
 from benchmarks._nab_scoring import Labelled, best_limit, evaluate
 
 DETECTOR = "meantime"
@@ -31,13 +34,14 @@ LIMITS = tuple(round(0.40 + 0.01 * n, 2) for n in range(31))
 
 @dataclass(frozen=True)
 class Series:
-    """One file: stamps as written, ts [n] in seconds, values [n] (NaN where there is none), windows as rows."""
+    """One file: stamps as written, ts [n] in seconds, values [n] (NaN where there is none), windows as rows (None:
+    nobody labelled it)."""
 
     name: str
     stamps: list[str]
     ts: Ints
     values: Floats
-    windows: tuple[tuple[int, int], ...]
+    windows: tuple[tuple[int, int], ...] | None
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -59,14 +63,15 @@ def main(argv: Sequence[str] | None = None) -> None:
     for file in files:
         scores = score(file)
         write(given.out, file, scores)
-        scored[file.name] = Labelled(len(scores), file.windows, scores)
+        if file.windows is not None:
+            scored[file.name] = Labelled(len(scores), file.windows, scores)
     result = evaluate(list(scored.values()), LIMIT)
     context = {
-        "files": len(files), "windows": result.windows, "windows_found": result.found,
+        "files": len(files), "labelled": len(scored), "windows": result.windows, "windows_found": result.found,
         "false_detections": result.false_detections, "limit": LIMIT,
     }  # fmt: skip
     emit("nab.standard", result.score, "points", context)
-    if given.folds:
+    if given.folds and scored:
         _folds(scored)
 
 
@@ -74,43 +79,55 @@ def read(folder: Path) -> list[Series]:
     """All series of a NAB folder.
 
     Raises:
-        Refused: no series, no windows file, a series without an entry in it, or a window outside its series.
+        Refused: no series, or one that cannot be read, or windows that cannot.
     """
-    path = next(
-        (
-            p
-            for p in (folder / "combined_windows.json", folder / "labels/combined_windows.json")
-            if p.is_file()
-        ),
-        None,
-    )
-    if path is None:
-        raise Refused(f"{folder} has no combined_windows.json.")
-    try:
-        windows = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise Refused(f"{path} is not JSON: {error}") from error
+    windows, path = _windows(folder)
     found = [_series(name, file, windows, path) for name, file in series(folder / "data")]
     if not found:
         raise Refused(f"{folder} has no data/<kind>/*.csv or *.csv.gz.")
     return found
 
 
-def _series(name: str, path: Path, windows: object, labels: Path) -> Series:
-    if not isinstance(windows, dict) or name not in windows:
-        raise Refused(f"{labels} says nothing about {name}.")
+def _windows(folder: Path) -> tuple[dict[str, list[tuple[str, str]]], Path]:
+    """[start, end] of each file's windows, and where that is written; nothing where it is not there."""
+    places = (folder / "combined_windows.json", folder / "labels/combined_windows.json")
+    path = next((place for place in places if place.is_file()), places[0])
+    if not path.is_file():
+        note(
+            f"{folder} has no combined_windows.json: detections are written, but nothing says what is right."
+        )
+        return {}, path
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        return {name: [(start, end) for start, end in pairs] for name, pairs in found.items()}, path
+    except ValueError as error:
+        raise Refused(f"{path} is not JSON like {{file: [[start, end], …]}}: {error}") from error
+    except (AttributeError, TypeError):
+        raise Refused(f"{path} must be like {{file: [[start, end], …]}}.") from None
+
+
+def _series(name: str, path: Path, windows: dict[str, list[tuple[str, str]]], labels: Path) -> Series:
     rows = read_rows(path, ("timestamp", "value"))
     if not rows:
         raise Refused(f"{path} has no rows.")
     ts = np.array([seconds(row["timestamp"], path) for row in rows], np.int64)
-    placed = []
-    for start, end in windows[name]:
-        inside = np.flatnonzero((ts >= seconds(start, labels)) & (ts <= seconds(end, labels)))
-        if not len(inside):
-            raise Refused(f"{labels}: the window {start} to {end} holds no row of {name}.")
-        placed.append((int(inside[0]), int(inside[-1])))
     values = np.array([number(row["value"]) for row in rows])
-    return Series(name, [row["timestamp"] for row in rows], ts, values, tuple(placed))
+    stamps = [row["timestamp"] for row in rows]
+    if windows and name not in windows:
+        note(f"{labels} says nothing about {name}: it has no part in the score.")
+    if name not in windows:
+        return Series(name, stamps, ts, values, None)
+    return Series(name, stamps, ts, values, tuple(_placed(name, ts, windows[name], labels)))
+
+
+def _placed(name: str, ts: Ints, windows: list[tuple[str, str]], labels: Path) -> Iterator[tuple[int, int]]:
+    """First and last row of each window."""
+    for start, end in windows:
+        inside = np.flatnonzero((ts >= seconds(start, labels)) & (ts <= seconds(end, labels)))
+        if len(inside):
+            yield int(inside[0]), int(inside[-1])
+        else:
+            note(f"{labels}: the window {start} to {end} holds no row of {name}; it is left out.")
 
 
 def score(file: Series) -> Floats:
@@ -121,7 +138,7 @@ def score(file: Series) -> Floats:
 def write(out: Path, file: Series, scores: Floats) -> Path:
     """One file of scores in NAB's layout; label is 1 inside a window."""
     label = np.zeros(len(scores), np.int64)
-    for first, last in file.windows:
+    for first, last in file.windows or ():
         label[first : last + 1] = 1
     kind, name = file.name.split("/")
     path = out / DETECTOR / kind / f"{DETECTOR}_{name}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import json
 import math
 from collections.abc import Callable
@@ -169,16 +170,12 @@ def test_folds_add_the_score_of_each_kind_held_out(
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (lambda f: (f / "combined_windows.json").unlink(), "has no combined_windows.json"),
         (lambda f: (f / "combined_windows.json").write_text("{"), "is not JSON"),
-        (lambda f: (f / "combined_windows.json").write_text("{}"), "says nothing about kind/spiked.csv"),
+        (lambda f: (f / "combined_windows.json").write_text("[]"), "must be like"),
+        (lambda f: (f / "combined_windows.json").write_text('{"kind/spiked.csv": [3]}'), "must be like"),
         (lambda f: (f / "data/kind/spiked.csv").write_text("timestamp,reading\n"), "has no column value"),
         (lambda f: (f / "data/kind/spiked.csv").write_text("timestamp,value\n"), "has no rows"),
         (lambda f: (f / "data/kind/spiked.csv").write_text("timestamp,value\nnoon,1\n"), "is no time stamp"),
-        (
-            lambda f: (f / "data/kind/spiked.csv").write_text("timestamp,value\n2020-01-01 00:00:00,1\n"),
-            "holds no row of kind/spiked.csv",
-        ),
     ],
 )
 def test_data_that_cannot_be_used_is_refused_with_its_reason(
@@ -190,5 +187,62 @@ def test_data_that_cannot_be_used_is_refused_with_its_reason(
 
 
 def test_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(SystemExit, match="has no combined_windows"):
+    with pytest.raises(SystemExit, match="There is no folder"):
         nab.main(["--data", str(tmp_path / "nowhere"), "--out", str(tmp_path / "out")])
+
+
+def windows(folder: Path, **changes: list[list[str]] | None) -> None:
+    """Change what combined_windows.json says of kind/<name>.csv; None: nothing."""
+    path = folder / "combined_windows.json"
+    said = json.loads(path.read_text())
+    said |= {f"kind/{name}.csv": pairs for name, pairs in changes.items()}
+    path.write_text(json.dumps({name: pairs for name, pairs in said.items() if pairs is not None}))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "labelled", "message"),
+    [
+        (
+            lambda f: windows(f, spiked=None),
+            1,
+            "says nothing about kind/spiked.csv: it has no part in the score",
+        ),
+        (lambda f: (f / "combined_windows.json").unlink(), 0, "has no combined_windows.json: detections are"),
+    ],
+)
+def test_files_that_nobody_labelled_get_detections_but_no_part_in_the_score(
+    folder: Path, capsys: pytest.CaptureFixture[str],
+    spoil: Callable[[Path], object], labelled: int, message: str,
+) -> None:  # fmt: skip
+    spoil(folder)
+    nab.main(["--data", str(folder), "--out", str(folder / "out")])
+    said = capsys.readouterr()
+    (figure,) = map(json.loads, said.out.splitlines())
+    assert message in said.err
+    assert figure["value"] is None  # no window is left: there is nothing to find
+    assert (figure["context"]["files"], figure["context"]["labelled"]) == (2, labelled)
+    assert len((folder / "out/meantime/kind/meantime_spiked.csv").read_text().splitlines()) == 901
+
+
+def test_windows_of_other_files_and_outside_of_a_series_change_nothing(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["--data", str(folder), "--out", str(tmp_path / "out")]
+    nab.main(arguments)
+    spiked = json.loads((folder / "combined_windows.json").read_text())["kind/spiked.csv"]
+    windows(folder, absent=spiked, spiked=[*spiked, ["2031-01-01 00:00:00", "2031-01-02 00:00:00"]])
+    nab.main(arguments)
+    said = capsys.readouterr()
+    before, after = map(json.loads, said.out.splitlines())
+    assert before == after
+    assert "2031-01-02 00:00:00 holds no row of kind/spiked.csv; it is left out" in said.err
+
+
+def test_a_file_that_is_there_packed_and_unpacked_counts_once(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = folder / "data/kind/spiked.csv"
+    path.with_suffix(".csv.gz").write_bytes(gzip.compress(path.read_bytes()))
+    nab.main(["--data", str(folder), "--out", str(tmp_path / "out")])
+    (figure,) = map(json.loads, capsys.readouterr().out.splitlines())
+    assert figure["context"]["files"] == 2

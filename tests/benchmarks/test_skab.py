@@ -142,10 +142,15 @@ def test_a_stuck_and_a_missing_sensor_still_give_figures(
     [
         (lambda f: [p.unlink() for p in f.glob("data/*/*")], "has no data/"),
         (lambda f: (f / "data/other/3.csv.gz").write_bytes(b"no gzip"), "cannot be read"),
-        (lambda f: write_recording(f, "other/3.csv.gz", 2, range(0), rows=400), "has 400 rows"),
         (
             lambda f: (f / "data/other/3.csv.gz").write_bytes(gzip.compress(b"datetime;Current\n")),
             "has no column Accelerometer1RMS",
+        ),
+        (
+            lambda f: [
+                write_recording(f, n, 2, range(0), rows=400) for n in ("other/3.csv.gz", "valve1/0.csv.gz")
+            ],
+            "has no data/<folder>/.* with labels and over 400 rows",
         ),
     ],
 )
@@ -160,3 +165,21 @@ def test_data_that_cannot_be_used_is_refused_with_its_reason(
 def test_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SystemExit, match="There is no folder"):
         skab.main(["--data", str(tmp_path / "nowhere")])
+
+
+def test_other_folders_are_read_and_recordings_that_cannot_be_scored_are_left_out_and_said_so(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    skab.main(["--data", str(folder)])
+    (folder / "data/valve1").rename(folder / "data/pump7")
+    write_recording(folder, "other/4.csv.gz", 2, range(0), rows=400)
+    unlabelled = folder / "data/anomaly-free/anomaly-free.csv"
+    unlabelled.parent.mkdir()
+    with gzip.open(folder / "data/other/3.csv.gz", "rt") as file:
+        unlabelled.write_text("".join(f"{line.rsplit(';', 2)[0]}\n" for line in file))
+    skab.main(["--data", str(folder)])
+    said = capsys.readouterr()
+    lines = [json.loads(line) for line in said.out.splitlines()]
+    assert lines[:6] == lines[6:]
+    assert "anomaly-free/anomaly-free.csv has no column anomaly: left out" in said.err
+    assert "other/4.csv has 400 rows" in said.err
