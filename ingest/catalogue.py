@@ -13,6 +13,7 @@ from operator import attrgetter
 
 import numpy as np
 import numpy.typing as npt
+from psycopg.pq import TransactionStatus
 
 from ingest import registry
 from ingest.message import Arrival, Codec, Refused, Row, clean
@@ -120,6 +121,7 @@ class Catalogue:
         self.refused: dict[Key, tuple[Refused, str | None]] = {}
         self.translated: set[Key] = set()
         self.epoch = 0  # counts how often everything was forgotten
+        self.wrote = False  # since `begin`
         self._models: dict[str, Model] = {}
         self._version: int | None = None
 
@@ -132,8 +134,11 @@ class Catalogue:
     def begin(self, conn: Conn) -> tuple[int, int]:
         """Start a write: the id of its batch and the present in µs; forgets what has changed meanwhile.
 
-        Sets the savepoint `meantime_write`, in the same round trip."""
+        Begins a transaction if there is none and sets the savepoint `meantime_write`, in the same round trip."""
+        self.wrote = False
         with conn.pipeline():
+            if conn.info.transaction_status == TransactionStatus.IDLE:
+                conn.execute("begin")
             conn.execute("savepoint meantime_write")
             cursor = conn.execute(
                 """select nextval(pg_get_serial_sequence('ingest.batch', 'id')), version,
@@ -197,6 +202,7 @@ class Catalogue:
             raise Refused("unknown_device", f"{clean(target.uid, 80)} is not provisioned.")
         try:
             model = self._fitting(conn, _names(target, arrival))
+            self.wrote = True
             made = registry.add(conn, target.uid, model)
         except Invalid as error:
             raise Refused("unknown_device", clean(error.message)) from error
@@ -240,6 +246,7 @@ class Catalogue:
             metrics = tuple(sorted(model.metrics))
         model.shapes.add(metrics)
         counter = model.run_hours
+        self.wrote = True  # the shape, perhaps
         layout = Layout(
             model=model,
             names=names,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
+from typing import Literal
 
 import numpy as np
 from psycopg import errors, sql
@@ -17,8 +19,11 @@ _STAGE = sql.Identifier("telemetry_stage")
 INTO_TELEMETRY = _INTO.format(sql.Identifier("ingest", "telemetry"), _COLUMNS)
 
 
+# What was set before the rows come: at the beginning of the write, or after it has written something else.
+Point = Literal["meantime_write", "meantime_copy"]
 # Rows of about so many bytes go to PostgreSQL at once: it stores them while the next are laid out.
 PIECE_BYTES = 100_000
+AT_ONCE = 2  # pieces, before anything else is done
 
 
 def packed(blocks: Sequence[Block], batch_id: int) -> Iterator[bytes]:
@@ -33,21 +38,26 @@ def packed(blocks: Sequence[Block], batch_id: int) -> Iterator[bytes]:
 
 
 def insert(
-    conn: Conn, blocks: Sequence[Block], batch_id: int, meanwhile: Callable[[], None] | None = None
+    conn: Conn,
+    blocks: Sequence[Block],
+    batch_id: int,
+    point: Point,
+    meanwhile: Callable[[], None] | None = None,
 ) -> list[Block]:
-    """Store the rows that are not stored yet; returns those. The caller has just set the savepoint `meantime_copy`.
+    """Store the rows that are not stored yet; returns those.
 
     All writers insert in the order of (shape, device, ts, seq), so that two with the same rows wait for each other
     instead of locking each other out: blocks come sorted by shape.
 
     Args:
-        meanwhile: called once, when PostgreSQL has its first rows to store.
+        point: the savepoint after which nothing has been written.
+        meanwhile: called once, when PostgreSQL has rows to store.
     """
     try:
         _copy(conn, INTO_TELEMETRY, packed(blocks, batch_id), meanwhile)
         return list(blocks)
     except errors.UniqueViolation:
-        conn.execute("rollback to savepoint meantime_copy")
+        conn.execute(f"rollback to savepoint {point}")
         return _by_stage(conn, blocks, batch_id)
 
 
@@ -55,7 +65,8 @@ def _copy(
     conn: Conn, into: sql.Composed, pieces: Iterator[bytes], meanwhile: Callable[[], None] | None = None
 ) -> None:
     with conn.cursor().copy(into) as copy:
-        copy.write(next(pieces))
+        for piece in islice(pieces, AT_ONCE):
+            copy.write(piece)
         if meanwhile is not None:
             meanwhile()
         for piece in pieces:

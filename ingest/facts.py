@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import NamedTuple
 
 import numpy as np
 
@@ -11,9 +13,9 @@ from ingest import arrays
 from ingest.arrays import Packed
 from ingest.intake import MAX_ITEM, Event, Letter, Quarantined, micros_of
 from ingest.message import clean
-from ingest.rows import Block
+from ingest.rows import Block, readings
 from ingest.steady import Counters, Days, Ints
-from ingest.written import Written
+from ingest.written import Written, at
 from kit.database import Conn
 
 HOUR = 3_600_000_000  # µs
@@ -84,21 +86,38 @@ _ALL = f"with status as ({_STATUS}), mark as ({_MARKS}), counter as ({_COUNTERS}
 _LESS = f"with status as ({_STATUS}) {_MARKS}"
 
 
-def told(blocks: Sequence[Block]) -> list[Packed]:
-    """What rows say of their devices: the newest times, and the hours whose rollup they make out of date."""
+class Told(NamedTuple):
+    """What rows say of their devices, for `record`, and of themselves."""
+
+    values: list[Packed]
+    rows: int
+    readings: int
+    first_ts: datetime | None
+    last_ts: datetime | None
+
+
+NOTHING = Told([], 0, 0, None, None)
+
+
+def told(blocks: Sequence[Block]) -> Told:
+    """The newest times of devices, and the hours whose rollup rows make out of date; how many rows and readings there
+    are, and when."""
+    if not any(map(len, blocks)):
+        return NOTHING
     device = np.concatenate([block.device for block in blocks])
     ts = np.concatenate([block.ts for block in blocks])
     received = np.concatenate([block.received for block in blocks])
-    return [*_newest(device, ts, received), *_hours(device, ts)]
+    values = [*_newest(device, ts, received), *_hours(device, ts)]
+    return Told(values, len(ts), readings(blocks), at(int(ts.min())), at(int(ts.max())))
 
 
-def record(conn: Conn, values: list[Packed], counters: Counters | None, days: Days | None) -> None:
+def record(conn: Conn, told: Told, counters: Counters | None, days: Days | None) -> None:
     """What follows from rows that are new, in one statement: `device_status`, hours whose rollup is out of date,
-    run-hours. `values` is what `told` says of the rows."""
+    run-hours."""
     if counters is None or days is None:
-        conn.execute(_LESS, values)
+        conn.execute(_LESS, told.values)
     else:
-        conn.execute(_ALL, [*values, *_counter_values(counters), *_day_values(days)])
+        conn.execute(_ALL, [*told.values, *_counter_values(counters), *_day_values(days)])
 
 
 def hours(conn: Conn, counters: Counters, days: Days) -> None:

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from ingest.catalogue import Catalogue, Layout, Route, key_of
 from ingest.message import Arrival
 from ingest.payload import micros
+from ingest.sound import sound
 from ingest.uniform import Part
 
 _stamp, _payload = attrgetter("received_at"), attrgetter("payload")
@@ -29,21 +30,41 @@ class Pile(NamedTuple):
         return Pile([arrivals[n] for n in at], [routes[n] for n in at], [received[n] for n in at])
 
 
+class Decoded(NamedTuple):
+    """Messages that are alike, and what they say.
+
+    Attributes:
+        sound: the part has been through `ingest.sound`, and no row was left out.
+        first, last: the oldest and the newest time, µs.
+    """
+
+    layout: Layout
+    pile: Pile
+    part: Part
+    sound: bool
+    first: int
+    last: int
+
+
 class Foreseen(NamedTuple):
     """What a look at a batch has shown.
 
     Attributes:
         epoch: of the catalogue; in another one this is worth nothing.
-        decoded: messages that are alike, and what they say.
         odd: messages that are not what is usual for their device.
         new: messages of which nothing is known, or that are never decoded together.
     """
 
     arrivals: Sequence[Arrival]
     epoch: int
-    decoded: list[tuple[Layout, Pile, Part]]
+    decoded: list[Decoded]
     odd: list[Pile]
     new: Pile
+
+    @property
+    def plain(self) -> bool:
+        """Everything is decoded."""
+        return not self.odd and not self.new.arrivals
 
 
 def foresee(catalogue: Catalogue, arrivals: Sequence[Arrival]) -> Foreseen:
@@ -70,7 +91,9 @@ def _together(found: Foreseen, layout: Layout, pile: Pile) -> None:
     devices = [route.device_id for route in pile.routes if route is not None]
     part = layout.decoder(payloads, devices, pile.received)
     if part is not None:
-        found.decoded.append((layout, pile, part))
+        checked, outliers = sound(layout, part)
+        first, last = int(part.ts.min()), int(part.ts.max())
+        found.decoded.append(Decoded(layout, pile, part if outliers else checked, not outliers, first, last))
     elif len(payloads) == 1:
         found.odd.append(pile)
     else:

@@ -60,9 +60,11 @@ class Quarantined(NamedTuple):
 
 @dataclass(eq=False, slots=True)
 class Group:
-    """Rows of one layout: whole parts, and single rows as columns (`values` one row after the other)."""
+    """Rows of one layout: whole parts, those that are sound already, and single rows as columns (`values` one row
+    after the other)."""
 
     layout: Layout
+    sound: list[Part] = field(default_factory=list)
     parts: list[Part] = field(default_factory=list)
     device: list[int] = field(default_factory=list)
     ts: list[int] = field(default_factory=list)
@@ -176,11 +178,14 @@ class Intake:
 
     def _keep(self, foreseen: Foreseen) -> None:
         """What is decoded, and what turned out to be different."""
-        for layout, pile, part in foreseen.decoded:
-            believed = (part.ts >= self._low) & (part.ts <= self._high)
-            for n in np.flatnonzero(~believed).tolist():
-                self._careful(pile.arrivals[n], pile.routes[n], pile.received[n])
-            self.group(layout).parts.append(part if believed.all() else part.take(believed))
+        for layout, pile, part, sound, first, last in foreseen.decoded:
+            if first < self._low or last > self._high:
+                believed = (part.ts >= self._low) & (part.ts <= self._high)
+                for n in np.flatnonzero(~believed).tolist():
+                    self._careful(pile.arrivals[n], pile.routes[n], pile.received[n])
+                part = part.take(believed)
+            group = self.group(layout)
+            (group.sound if sound else group.parts).append(part)
         for pile in foreseen.odd:
             route = pile.routes[0]
             assert route is not None  # nothing is expected of the unknown

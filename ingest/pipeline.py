@@ -48,7 +48,9 @@ class Store(Protocol):
     meanwhile: Callable[[], None]
 
     def foresee(self, arrivals: Sequence[Arrival]) -> Any: ...
-    def write(self, conn: Conn, arrivals: Sequence[Arrival], foreseen: Sequence[Any] = ()) -> Any: ...
+    def write(
+        self, conn: Conn, arrivals: Sequence[Arrival], foreseen: Sequence[Any] = (), *, whole: bool = False
+    ) -> Any: ...
     def committed(self, written: Any) -> None: ...
     def rolled_back(self) -> None: ...
 
@@ -190,15 +192,16 @@ class Pipeline:
         try:
             self._busy_since = time.monotonic()
             conn = self._connection()
-            with conn.transaction():
-                if arrivals:
-                    written = self._store.write(conn, arrivals, foreseen)
-                apply(conn, effects)
+            if not effects:
+                written = self._store.write(conn, arrivals, foreseen, whole=True)
+            else:
+                with conn.transaction():
+                    if arrivals:
+                        written = self._store.write(conn, arrivals, foreseen)
+                    apply(conn, effects)
         except BaseException as error:
             self._store.rolled_back()
-            # A connection that was cut between two answers may not know it yet: only a new one is sure to work.
-            if not is_poison(error) or (self._conn is not None and self._conn.broken):
-                self._drop()
+            self._undo(error)
             raise
         finally:
             self._busy_since = None
@@ -207,6 +210,17 @@ class Pipeline:
             if written.commands and self._command is not None:
                 self._command(written.commands)
         self.counts.commit_ms = (time.perf_counter() - began) * 1000
+
+    def _undo(self, error: BaseException) -> None:
+        """Leave the connection without a transaction. One that was cut between two answers may not know it yet: only
+        a new one is sure to work."""
+        if self._conn is None or not is_poison(error) or self._conn.broken:
+            self._drop()
+            return
+        try:
+            self._conn.rollback()
+        except psycopg.Error:
+            self._drop()
 
     def _bury(self, arrival: Arrival, error: Exception) -> None:
         """Put a message that the database, or the log, refuses into the dead letter."""

@@ -37,9 +37,9 @@ class Recent:
         self._count = 0
         self._newest = np.zeros(SLOTS, np.int64)
 
-    def add(self, runs: Iterable[Keys]) -> None:
-        """Remember keys whose rows are committed."""
-        for run in runs:
+    def add(self, blocks: Iterable[Block]) -> None:
+        """Remember the keys of rows that are committed."""
+        for run in map(_keys, blocks):
             self._count += len(run.keys)
             while self._runs and len(self._runs[-1].keys) <= len(run.keys) < RUN:
                 run = _merged(self._runs.pop(), run)
@@ -47,20 +47,26 @@ class Recent:
         while self._runs and self._count - len(self._runs[0].keys) >= self._capacity:
             self._count -= len(self._runs.popleft().keys)
 
-    def unseen(self, blocks: Sequence[Block]) -> tuple[list[Block], list[Keys]]:
-        """Leave out rows that were stored lately or come twice; also returns all their keys."""
-        runs: list[Keys] = []
-        kept = []
+    @staticmethod
+    def prepare(blocks: Sequence[Block]) -> None:
+        """Work out the keys that `add` will need."""
         for block in blocks:
-            if not len(block):
-                continue
-            run = Keys(block.keys(), int(block.ts.min()), int(block.ts.max()))
-            double = np.r_[False, run.keys[1:] == run.keys[:-1]]
+            _ = block.keys
+
+    def unseen(self, blocks: Sequence[Block]) -> tuple[list[Block], list[Block]]:
+        """Leave out rows that were stored lately or come twice; also returns all that there were, for `add`."""
+        kept: list[Block] = []
+        seen: list[Block] = []
+        for block in filter(len, blocks):
             old = self._old(block)
-            double[old] |= self._known(run.keys[old], block.ts[old], runs)
-            kept.append(block.take(~double) if double.any() else block)
-            runs.append(run)
-        return kept, runs
+            if len(old) or not block.distinct:
+                double = np.r_[False, block.keys[1:] == block.keys[:-1]]
+                double[old] |= self._known(block.keys[old], block.ts[old], seen)
+                kept.append(block.take(~double) if double.any() else block)
+            else:
+                kept.append(block)
+            seen.append(block)
+        return kept, seen
 
     def _old(self, block: Block) -> npt.NDArray[Any]:
         """Where the rows are that are no newer than what their device has said before."""
@@ -71,18 +77,22 @@ class Recent:
         return old
 
     def _known(
-        self, keys: npt.NDArray[np.bytes_], ts: npt.NDArray[np.int64], more: Sequence[Keys]
+        self, keys: npt.NDArray[np.bytes_], ts: npt.NDArray[np.int64], more: Sequence[Block]
     ) -> npt.NDArray[np.bool_]:
         """Which of the keys are remembered, or among `more`."""
         found = np.zeros(len(keys), np.bool_)
         if not len(keys):
             return found
         first, last = ts.min(), ts.max()
-        for run in (*self._runs, *more):
+        for run in (*self._runs, *map(_keys, more)):
             if run.first <= last and first <= run.last:
                 at = np.minimum(np.searchsorted(run.keys, keys), len(run.keys) - 1)
                 found |= run.keys[at] == keys
         return found
+
+
+def _keys(block: Block) -> Keys:
+    return Keys(block.keys, int(block.ts.min()), int(block.ts.max()))
 
 
 def _merged(one: Keys, other: Keys) -> Keys:

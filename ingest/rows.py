@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from typing import Any
 
 import numpy as np
@@ -12,12 +13,12 @@ import numpy.typing as npt
 from ingest.arrays import PG_EPOCH
 from ingest.catalogue import Layout
 from ingest.intake import Group
-from ingest.uniform import NO_SEQ, Part
+from ingest.sound import Outlier, sound
+from ingest.uniform import Part
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
-_STIR = np.uint64(0x9E3779B97F4A7C15)
 TRAILER = b"\xff\xff"
 _KEY = np.dtype([("device", ">i8"), ("ts", ">i8"), ("seq", ">i8")])
 
@@ -29,6 +30,7 @@ class Block:
     Attributes:
         device, ts, seq, received: [n]; times in µs since the Unix epoch.
         values: [n, metric of the shape], NaN where the row says nothing.
+        distinct: no two rows have the same device and time; False: perhaps.
     """
 
     layout: Layout
@@ -37,16 +39,17 @@ class Block:
     seq: Ints
     received: Ints
     values: Floats
+    distinct: bool = False
 
     def __len__(self) -> int:
         return len(self.ts)
 
     def take(self, at: npt.NDArray[Any] | slice) -> Block:
         """Some of the rows, by index, mask or slice."""
-        return Block(
-            self.layout, self.device[at], self.ts[at], self.seq[at], self.received[at], self.values[at]
-        )
+        columns = (self.device[at], self.ts[at], self.seq[at], self.received[at], self.values[at])
+        return Block(self.layout, *columns, self.distinct)
 
+    @cached_property
     def keys(self) -> npt.NDArray[np.bytes_]:
         """The identity of each row as 24 bytes, in ascending order as the rows are: none of its numbers is negative."""
         found = np.empty(len(self), _KEY)
@@ -54,41 +57,22 @@ class Block:
         return found.view("S24")
 
 
-@dataclass(frozen=True)
-class Outlier:
-    """A row with values outside of what is physically possible, and those that remain."""
-
-    device: int
-    ts: int
-    seq: int | None
-    received: int
-    wrong: dict[str, tuple[float, float, float]]  # name: value, low, high
-    rest: dict[str, float]
-
-
 def settle(group: Group) -> tuple[Block, list[Outlier]]:
     """A group's rows that are sound, and those with impossible values."""
-    layout = group.layout
-    *columns, values = _columns(group)
-    outliers: list[Outlier] = []
-    possible = (values >= layout.low) & (values <= layout.high)
-    if not possible.all():
-        sound = possible.all(axis=1)
-        outliers = [
-            _outlier(layout, [int(c[n]) for c in columns], values[n], possible[n])
-            for n in np.flatnonzero(~sound)
-        ]
-        values, columns = values[sound], [column[sound] for column in columns]
-    placed = _place(layout, values)
-    device, ts, seq, received = columns
-    seq = _numbered(seq, placed, layout.seed)
-    return Block(layout, device, ts, seq, received, placed).take(_order(device, ts, seq)), outliers
+    parts, outliers = list(group.sound), list[Outlier]()
+    if group.parts or group.ts:
+        part, outliers = sound(group.layout, _columns(group))
+        parts.append(part)
+    device, ts, seq, received, values = joined(parts)
+    order, distinct = _order(device, ts, seq)
+    block = Block(group.layout, device, ts, seq, received, values, distinct)
+    return block.take(order), outliers
 
 
-def _order(device: Ints, ts: Ints, seq: Ints) -> npt.NDArray[np.intp]:
-    """Where the rows are in the order of (device, ts, seq)."""
+def _order(device: Ints, ts: Ints, seq: Ints) -> tuple[npt.NDArray[np.intp], bool]:
+    """Where the rows are in the order of (device, ts, seq); True when device and time alone tell them apart."""
     if not len(ts):
-        return np.zeros(0, np.intp)
+        return np.zeros(0, np.intp), True
     # Sorting one number is several times faster than sorting three, if device and time fit into it and never tie.
     first, since = ts - ts.min(), device - device.min()
     bits = int(first.max()).bit_length()
@@ -97,38 +81,8 @@ def _order(device: Ints, ts: Ints, seq: Ints) -> npt.NDArray[np.intp]:
         order = np.argsort(both)
         both = both[order]
         if (both[1:] > both[:-1]).all():
-            return order
-    return np.lexsort((seq, ts, device))
-
-
-def _outlier(layout: Layout, row: list[int], values: Floats, possible: npt.NDArray[np.bool_]) -> Outlier:
-    device, ts, seq, received = row
-    bounds = zip(
-        layout.names,
-        values.tolist(),
-        layout.low.tolist(),
-        layout.high.tolist(),
-        possible.tolist(),
-        strict=True,
-    )
-    wrong: dict[str, tuple[float, float, float]] = {}
-    rest: dict[str, float] = {}
-    for name, value, low, high, fine in bounds:
-        if fine:
-            rest[name] = value
-        else:
-            wrong[name] = (value, low, high)
-    return Outlier(device, ts, None if seq == NO_SEQ else seq, received, wrong, rest)
-
-
-def _place(layout: Layout, values: Floats) -> Floats:
-    if layout.names == layout.metrics:
-        return values
-    if len(layout.names) == len(layout.metrics):
-        return np.take(values, np.argsort(layout.place), axis=1)
-    placed = np.full((len(values), len(layout.metrics)), np.nan)
-    placed[:, layout.place] = values
-    return placed
+            return order, True
+    return np.lexsort((seq, ts, device)), False
 
 
 def _columns(group: Group) -> Part:
@@ -140,24 +94,14 @@ def _columns(group: Group) -> Part:
         )
         values = np.array(group.values, np.float64).reshape(-1, len(group.layout.names))
         parts.append(Part(device, ts, seq, received, values))
+    return joined(parts)
+
+
+def joined(parts: Sequence[Part]) -> Part:
+    """Parts of the same columns as one."""
     if len(parts) == 1:
         return parts[0]
     return Part(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
-
-
-def _numbered(seq: Ints, values: Floats, seed: int) -> Ints:
-    """Rows without a sequence number get the checksum of their metrics and values: however a message is written, the
-    same readings of the same moment have the same key."""
-    open_ = seq == NO_SEQ
-    if not open_.any():
-        return seq
-    state = np.full(len(seq), seed, np.uint64)
-    for column in range(values.shape[1]):
-        bits = (values[:, column] + 0.0).view(np.uint64)  # + 0.0: minus zero is zero
-        state = (state ^ bits) * _STIR
-        state ^= state >> np.uint64(29)
-    state = (state ^ state >> np.uint64(32)) * _STIR
-    return np.where(open_, (state >> np.uint64(1)).view(np.int64), seq)
 
 
 @cache
@@ -196,6 +140,6 @@ def binary(block: Block, batch_id: int) -> bytes:
     return raw.tobytes()
 
 
-def readings(blocks: list[Block]) -> int:
+def readings(blocks: Sequence[Block]) -> int:
     """How many values the rows hold."""
     return sum(int(np.count_nonzero(~np.isnan(block.values))) for block in blocks)

@@ -12,18 +12,19 @@ import psycopg
 from psycopg import errors, pq
 
 from ingest import copying, facts, new_hours, run_hours, storage
-from ingest.arrays import Packed
 from ingest.catalogue import Catalogue
+from ingest.facts import Told
 from ingest.foresight import Foreseen, foresee
 from ingest.formats import topics
 from ingest.intake import Bounds, Group, Intake, Quarantined
 from ingest.message import Arrival, Bad
-from ingest.recent import Keys, Recent
-from ingest.rows import Block, Outlier, readings, settle
+from ingest.recent import Recent
+from ingest.rows import Block, settle
+from ingest.sound import Outlier
 from ingest.sparkplug.translate import Translator
 from ingest.topics import Format
 from ingest.uniform import NO_SEQ, Part
-from ingest.written import Columns, Written, span
+from ingest.written import Columns, Written
 from kit import logs
 from kit.database import Conn
 from kit.errors import Invalid, MeantimeError
@@ -62,25 +63,34 @@ class Store:
         while `write` is at work."""
         return foresee(self._catalogue, arrivals)
 
-    def write(self, conn: Conn, arrivals: Sequence[Arrival], foreseen: Sequence[Foreseen] = ()) -> Written:
+    def write(
+        self,
+        conn: Conn,
+        arrivals: Sequence[Arrival],
+        foreseen: Sequence[Foreseen] = (),
+        *,
+        whole: bool = False,
+    ) -> Written:
         """Store a batch. What cannot be used goes to the dead letters or the quarantine and stops nothing.
 
         Args:
             foreseen: what `foresee` said of the first arrivals, piece by piece.
+            whole: this write is the transaction: it begins it and commits it, which takes no waits of their own.
 
         Raises:
             psycopg.OperationalError: the database went away or chose this transaction in a deadlock: roll back,
                 call `rolled_back`, try again with the same arrivals.
         """
-        in_transaction(conn)
+        if not whole:
+            in_transaction(conn)
         try:
-            return self._write(conn, arrivals, foreseen=foreseen)
+            return self._write(conn, arrivals, foreseen=foreseen, whole=whole)
         except (psycopg.DataError, psycopg.IntegrityError) as error:
             conn.execute("rollback to savepoint meantime_write")
             log.warning("batch refused by the database, looking for the message", error=str(error).strip())
             self._forget()
         poison = frozenset(id(arrival) for arrival in self._poison(conn, arrivals))
-        return self._write(conn, arrivals, poison)
+        return self._write(conn, arrivals, poison, whole=whole)
 
     def write_rows(self, conn: Conn, columns: Columns) -> Written:
         """Store typed rows: no decoding, no recent-key filter; the same checks of values and times otherwise.
@@ -108,7 +118,7 @@ class Store:
 
     def committed(self, written: Written) -> None:
         """The transaction of this write is committed: its rows need not be looked for again."""
-        self._recent.add(written.keys)
+        self._recent.add(written.seen)
 
     def rolled_back(self) -> None:
         """The transaction is undone, or nobody knows: whatever was learnt in it is forgotten."""
@@ -142,6 +152,7 @@ class Store:
         arrivals: Sequence[Arrival],
         poison: frozenset[int] = frozenset(),
         foreseen: Sequence[Foreseen] = (),
+        whole: bool = False,
     ) -> Written:
         batch_id, now = self._catalogue.begin(conn)
         intake = Intake(conn, self._catalogue, self._bounds(now))
@@ -155,7 +166,7 @@ class Store:
         self._catalogue.resolve(conn, intake.unrouted(sound, foreseen))
         intake.take(sound, foreseen)
         commands = self._translate(conn, intake) if intake.foreign else []
-        written = self._store(conn, batch_id, intake, messages=len(arrivals), remember=True)
+        written = self._store(conn, batch_id, intake, messages=len(arrivals), remember=True, whole=whole)
         return replace(written, commands=commands) if commands else written
 
     def _translate(self, conn: Conn, intake: Intake) -> list[tuple[str, bytes]]:
@@ -167,14 +178,16 @@ class Store:
         intake.take(found.arrivals)
         return found.commands
 
-    def _store(self, conn: Conn, batch_id: int, intake: Intake, *, messages: int, remember: bool) -> Written:
+    def _store(
+        self, conn: Conn, batch_id: int, intake: Intake, *, messages: int, remember: bool, whole: bool = False
+    ) -> Written:
         blocks = self._settle(conn, intake)
-        seen = sum(len(block) for block in blocks)
-        keys: list[Keys] = []
+        count, seen = sum(map(len, blocks)), list[Block]()
         if remember:
-            blocks, keys = self._recent.unseen(blocks)
-        new, counters, told = self._insert(conn, blocks, batch_id)
-        counted = new_hours.counted(conn, new, counters)
+            blocks, seen = self._recent.unseen(blocks)
+        untouched = not intake.foreign and not self._catalogue.wrote
+        new, told, asked = self._insert(conn, blocks, batch_id, untouched)
+        counted = new_hours.counted(conn, new, asked)
         quarantined = [*intake.quarantined, *(counted.odd if counted else ())]
         eventful = intake.faults or intake.states or quarantined or intake.letters
         # Usually nothing else happens: then all that follows goes out at once and nobody waits in between.
@@ -185,17 +198,16 @@ class Store:
             states = facts.states(conn, intake.states)
             facts.quarantine(conn, quarantined)
             facts.dead_letters(conn, self._door, intake.letters)
-            rows = sum(len(block) for block in new)
             refused = Counter(letter.reason for letter in intake.letters) + Counter(
                 q.bad.reason for q in quarantined
             )
             written = Written(
-                batch_id, messages, rows, readings(new), faults, states,
-                seen - rows + len(intake.faults) - faults + len(intake.states) - states,
-                dict(refused), *span(new), keys,
+                batch_id, messages, told.rows, told.readings, faults, states,
+                count - told.rows + len(intake.faults) - faults + len(intake.states) - states,
+                dict(refused), told.first_ts, told.last_ts, seen,
             )  # fmt: skip
             facts.account(conn, self._door, written)
-            conn.execute("release savepoint meantime_write")
+            conn.execute("commit" if whole else "release savepoint meantime_write")
         return written
 
     def _settle(self, conn: Conn, intake: Intake) -> list[Block]:
@@ -223,39 +235,53 @@ class Store:
             intake.group(layout).add(outlier.device, outlier.ts, outlier.seq, outlier.received, outlier.rest)
 
     def _insert(
-        self, conn: Conn, blocks: list[Block], batch_id: int
-    ) -> tuple[list[Block], run_hours.Asked | None, list[Packed]]:
-        """Store the rows that are not stored yet; returns those, the run-hours known of their devices, and what
-        `facts.told` says of them."""
+        self, conn: Conn, blocks: list[Block], batch_id: int, untouched: bool
+    ) -> tuple[list[Block], Told, run_hours.Asked | None]:
+        """Store the rows that are not stored yet; returns those, what they say, and the run-hours known of their
+        devices.
+
+        Args:
+            untouched: nothing has been written since the savepoint `meantime_write`.
+        """
         wanted = {n for block in blocks for n in storage.chunks_of(block.ts)}
         if not wanted <= self._chunks:
             storage.ensure(conn, sorted(wanted - self._chunks))
+            untouched = False
         blocks = sorted((block for block in blocks if len(block)), key=lambda block: block.layout.shape_id)
         if not blocks:
-            return [], None, []
-        with conn.pipeline():
-            counters = new_hours.ask(conn, blocks)
-            conn.execute("savepoint meantime_copy")
-        told: list[Packed] = []
+            return [], facts.NOTHING, None
+        point, asked = _point(conn, blocks, untouched)
+        told: list[Told] = []
 
         def meanwhile() -> None:
-            told.extend(facts.told(blocks))  # usually all of them are new
+            told.append(facts.told(blocks))  # usually all of them are new
+            self._recent.prepare(blocks)
             self.meanwhile()
 
         try:
-            new = copying.insert(conn, blocks, batch_id, meanwhile)
+            new = copying.insert(conn, blocks, batch_id, point, meanwhile)
         except (
             errors.CheckViolation
         ):  # retention dropped a partition that was there: hold the table, make it again
-            conn.execute("rollback to savepoint meantime_copy")
+            conn.execute(f"rollback to savepoint {point}")
             conn.execute("lock table ingest.telemetry in row exclusive mode")
             storage.ensure(conn, sorted(wanted))
             conn.execute("savepoint meantime_copy")
-            new = copying.insert(conn, blocks, batch_id)
+            new = copying.insert(conn, blocks, batch_id, "meantime_copy")
         self._chunks |= wanted
-        if new and (not told or sum(map(len, new)) < sum(map(len, blocks))):
-            told = facts.told(new)
-        return new, counters, told
+        if not told or sum(map(len, new)) < told[0].rows:
+            told = [facts.told(new)]
+        return new, told[0], asked
+
+
+def _point(conn: Conn, blocks: list[Block], untouched: bool) -> tuple[copying.Point, run_hours.Asked | None]:
+    """The savepoint to return to when a row turns out to be there already; what is asked before stays locked."""
+    if untouched and all(block.layout.hours is None for block in blocks):
+        return "meantime_write", None
+    with conn.pipeline():
+        asked = new_hours.ask(conn, blocks)
+        conn.execute("savepoint meantime_copy")
+    return "meantime_copy", asked
 
 
 def _nothing() -> None:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 import numpy as np
 import numpy.typing as npt
 
-from ingest.recent import Keys
 from ingest.rows import Block
 
 
@@ -22,7 +20,7 @@ class Written:
         rows, readings: telemetry rows that were new, and the values in them.
         duplicates: rows and events that were stored before.
         refused: how often each reason of `ingest.reasons` was given.
-        keys: identities of all telemetry rows seen, for `committed`.
+        seen: all telemetry rows, new or not, for `committed`.
         commands: (topic, payload) that the door shall publish, such as the request for a rebirth.
     """
 
@@ -36,7 +34,7 @@ class Written:
     refused: dict[str, int]
     first_ts: datetime | None
     last_ts: datetime | None
-    keys: list[Keys] = field(repr=False)
+    seen: list[Block] = field(repr=False)
     commands: list[tuple[str, bytes]] = field(default_factory=list)
 
 
@@ -63,14 +61,6 @@ class Columns:
     received: npt.NDArray[np.int64] | None = None
 
 
-def span(blocks: Sequence[Block]) -> tuple[datetime | None, datetime | None]:
-    """The oldest and the newest time of rows; None without rows."""
-    if not blocks:
-        return None, None
-    first = min(int(block.ts.min()) for block in blocks)
-    last = max(int(block.ts.max()) for block in blocks)
-    return _at(first), _at(last)
-
-
-def _at(us: int) -> datetime:
+def at(us: int) -> datetime:
+    """A time in µs since the Unix epoch, aware."""
     return datetime.fromtimestamp(us // 1_000_000, UTC).replace(microsecond=us % 1_000_000)

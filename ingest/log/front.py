@@ -27,7 +27,9 @@ class _Undecoded:
     def foresee(self, arrivals: Sequence[Arrival]) -> Any:
         pass
 
-    def write(self, conn: Conn, arrivals: Sequence[Arrival], foreseen: Sequence[Any] = ()) -> Any:
+    def write(
+        self, conn: Conn, arrivals: Sequence[Arrival], foreseen: Sequence[Any] = (), *, whole: bool = False
+    ) -> Any:
         raise AssertionError("a door with a log writes no messages into the database")
 
     def committed(self, written: Any) -> None:

@@ -21,7 +21,8 @@ ROWS = st.lists(
 def block(rows: list[Row]) -> Block:
     device, ts, seq = np.array(sorted(rows), np.int64).reshape(-1, 3).T
     nothing: Any = None
-    return Block(nothing, device, ts, seq, ts, np.zeros((len(ts), 1)))
+    distinct = len({row[:2] for row in rows}) == len(rows)
+    return Block(nothing, device, ts, seq, ts, np.zeros((len(ts), 1)), distinct)
 
 
 def rows_of(blocks: list[Block]) -> list[Row]:

@@ -11,6 +11,7 @@ import time
 import tomllib
 import uuid
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -266,10 +267,11 @@ def test_devices_speak_tls(start: Start, tmp_path: Path, db: Conn, devices: dict
 class Fussy(Store):
     """The real store, but the database refuses what says `poison`, as it would a value no one foresaw."""
 
-    def write(self, conn: Conn, arrivals: Any, foreseen: Any = ()) -> Any:
-        written = super().write(conn, arrivals, foreseen)
-        if any(b"poison" in arrival.payload for arrival in arrivals):
-            conn.execute("select 1 / 0")
+    def write(self, conn: Conn, arrivals: Any, foreseen: Any = (), *, whole: bool = False) -> Any:
+        with conn.transaction() if whole else nullcontext():
+            written = super().write(conn, arrivals, foreseen)
+            if any(b"poison" in arrival.payload for arrival in arrivals):
+                conn.execute("select 1 / 0")
         return written
 
 
@@ -295,17 +297,17 @@ def test_one_poison_message_ends_in_the_dead_letter_and_its_neighbours_are_store
 
 
 class Breaking(Store):
-    """The real store whose connection is cut right after a commit, before the writer has heard of it."""
+    """The real store whose connection is cut right after its commit, before the writer has heard of it."""
 
     cuts = 0
 
-    def write(self, conn: Conn, arrivals: Any, foreseen: Any = ()) -> Any:
-        written = super().write(conn, arrivals, foreseen)
+    def write(self, conn: Conn, arrivals: Any, foreseen: Any = (), *, whole: bool = False) -> Any:
+        written = super().write(conn, arrivals, foreseen, whole=whole)
         if self.cuts < 3:
             self.cuts += 1
-            conn.execute("commit")
             with connect(conn.info.dsn, application="cutter", autocommit=True) as other:
                 other.execute("select pg_terminate_backend(%s)", (conn.info.backend_pid,))
+            conn.execute("select 1")
         return written
 
 
