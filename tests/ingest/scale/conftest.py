@@ -1,5 +1,4 @@
-"""A cluster of three NATS servers on loopback, any of which can be killed; and the mock cluster of Kafka's client,
-which speaks Kafka's protocol over TCP in the memory of this process: doors and workers can be killed around it."""
+"""A cluster of three NATS servers on loopback, any of which can be killed; and brokers that speak Kafka's protocol."""
 
 from __future__ import annotations
 
@@ -10,12 +9,12 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from tests.ingest.doors.conftest import devices, settings, start  # noqa: F401
 from tests.ingest.doors.helpers import until
+from tests.ingest.scale.kafka_brokers import MockKafka, Tansu
 
 
 def _ports(count: int) -> list[int]:
@@ -72,25 +71,16 @@ class Cluster:
             node.kill()
 
 
-class MockKafka:
-    """Three brokers in the memory of this process."""
-
-    def __init__(self) -> None:
-        from confluent_kafka import Producer
-
-        self._owner: Any = Producer({"test.mock.num.brokers": 3, "log_level": 0})
-        brokers = self._owner.list_topics(timeout=10).brokers.values()
-        self.servers = ",".join(f"{broker.host}:{broker.port}" for broker in brokers)
-
-    def topic(self, name: str) -> str:
-        """Make a topic, with the four partitions that every topic there has."""
-        assert self._owner.list_topics(name, timeout=10).topics[name].error is None
-        return name
-
-
 @pytest.fixture(scope="session")
 def kafka() -> MockKafka:
     return MockKafka()
+
+
+@pytest.fixture(scope="session")
+def tansu() -> Iterator[Tansu]:
+    broker = Tansu()
+    yield broker
+    broker.stop()
 
 
 @pytest.fixture(scope="session")

@@ -29,7 +29,8 @@ from tests.ingest.core.conftest import NOW
 from tests.ingest.doors.helpers import Raw, reading, until
 from tests.ingest.doors.processes import Process
 from tests.ingest.doors.test_faults import Publisher, free_port, numbers
-from tests.ingest.scale.conftest import Cluster, MockKafka
+from tests.ingest.scale.conftest import Cluster
+from tests.ingest.scale.kafka_brokers import MockKafka
 
 pytestmark = pytest.mark.slow  # real servers, several processes each
 
@@ -201,24 +202,6 @@ def test_forgotten_records_are_gone_from_jetstream(log: Log) -> None:
     assert read(log, 0, 0, 1, limit=1)[0][0] == 11
 
 
-@pytest.mark.kafka
-@pytest.mark.parametrize("kind", ["kafka"])
-def test_a_kafka_that_deletes_no_records_keeps_them_and_goes_on(log: Log) -> None:
-    log.append([(0, b"a"), (0, b"b")])
-    log.forget(0, 1)  # the mock cluster does not know how to
-    log.forget(0, 2)
-    assert read(log, 0, 0, 2) == [(1, b"a"), (2, b"b")]
-
-
-@pytest.mark.kafka
-def test_a_kafka_topic_with_too_few_partitions_is_refused(kafka: MockKafka) -> None:
-    settings = Kafka(servers=kafka.servers, topic=kafka.topic("few"), partitions=5)
-    log = Chosen(settings, "few", 5, 1).open("test")
-    with pytest.raises(Misconfigured, match="4 partitions, MEANTIME_KAFKA__PARTITIONS says 5"):
-        log.append([(0, b"x")])
-    log.close()
-
-
 @EITHER
 def test_a_log_that_is_not_there_is_unavailable(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(f"ingest.log.{kind}.TIMEOUT", 0.3)
@@ -285,32 +268,6 @@ def test_a_message_too_large_for_the_log_is_a_dead_letter_and_blocks_nobody(
         until(lambda: numbers(db) == [1], "the row behind it")
     (letter,) = rows(db, "select reason, size, length(payload) as kept from ingest.dead_letter")
     assert letter == {"reason": "oversized", "size": 1_000_000, "kept": 65536}
-
-
-@pytest.mark.kafka
-@pytest.mark.parametrize("kind", ["kafka"])
-def test_what_a_door_acknowledges_is_stored_with_kafka_whichever_side_is_killed(
-    dsn: str, db: Conn, devices: dict[str, str], where: dict[str, Any]
-) -> None:
-    port, dice = free_port(), random.Random(5)
-    settings = Settings(database_url=dsn, endpoint=Endpoint(port=port), **where)
-    door, worker = Process("ingest.endpoint", settings), Process("ingest.log.worker", settings)
-    publisher = Publisher(port, "p-1", devices["p-1"], 5)
-    with door, worker:
-        publisher.start()
-        for number in range(6):
-            before = len(publisher.acknowledged)
-            until(lambda before=before: len(publisher.acknowledged) > before, "an acknowledgement")  # type: ignore[misc]
-            time.sleep(dice.uniform(0, 0.2))
-            (door, worker)[number % 2].kill()
-            (door, worker)[number % 2].start()
-        publisher.halt.set()
-        publisher.join(30)
-        assert not publisher.is_alive()
-        until(lambda: publisher.acknowledged <= set(numbers(db)), "the rows")
-    assert len(numbers(db)) == len(set(numbers(db)))
-    (offset,) = rows(db, """select log, sum("offset") > 0 as moved from ingest.log_offset group by log""")
-    assert offset == {"log": f"kafka/{where['kafka'].topic}", "moved": True}
 
 
 @pytest.mark.nats
