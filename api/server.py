@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import uvicorn
 from fastapi import FastAPI
 
+from analytics.prediction import warm
 from api.app import ROLE, create_app
 from kit import database, logs
 from kit.errors import Misconfigured
@@ -80,5 +81,6 @@ def run(settings: Settings, stop: threading.Event) -> None:
     sock = listen(settings)
     with database.pool(database.url(settings), role=ROLE, application="api", size=THREADS) as pool:
         log.info("listening", url=f"http://{settings.api.host}:{sock.getsockname()[1]}")
+        warm.up(stop)
         serve(create_app(pool, settings), sock, stop)
     log.info("stopped")

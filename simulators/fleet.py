@@ -81,11 +81,17 @@ def plan_history(seed: int, machines: Sequence[Machine], start: datetime, end: d
         if not free:
             continue
         machine = free[int(len(free) * single(seed, "who", at))]
-        days = 2.0 + 8.0 * single(seed, "course", at) ** 1.5
-        fault = _fault(seed, machine, onset, days, _shape(single(seed, "shape", at)), at)
+        fault = planned(seed, machine, onset, "", at)
         rests[machine.number] = fault.failed + 10 * DAY
         faults.append(fault)
     return faults
+
+
+def planned(seed: int, machine: Machine, onset: int, stream: str, counter: int) -> Fault:
+    """A fault of a past period: its course takes two to ten days."""
+    days = 2.0 + 8.0 * single(seed, f"{stream} course".strip(), counter) ** 1.5
+    shape = _shape(single(seed, f"{stream} shape".strip(), counter))
+    return _fault(seed, machine, onset, days, shape, counter, stream)
 
 
 def plan_ahead(
@@ -148,11 +154,12 @@ def _shape(draw: float) -> Shape:
     return "silent" if draw < 0.12 else "sudden" if draw < 0.3 else "wear"
 
 
-def _fault(seed: int, machine: Machine, onset: int, days: float, shape: Shape, counter: int) -> Fault:
+def _fault(
+    seed: int, machine: Machine, onset: int, days: float, shape: Shape, counter: int, stream: str = ""
+) -> Fault:
     modes = machine.spec.modes
     shares = np.cumsum([mode.rate for mode in modes])
-    mode = modes[
-        int(np.searchsorted(shares, shares[-1] * single(seed, "mode", machine.number, counter), side="right"))
-    ]
+    draw = single(seed, f"{stream} mode".strip(), machine.number, counter)
+    mode = modes[int(np.searchsorted(shares, shares[-1] * draw, side="right"))]
     begins, failed = (ts // SECOND * SECOND for ts in (onset, onset + int(days * DAY)))
     return Fault(machine.number, machine.uid, mode.code, mode.component, begins, failed, shape)

@@ -44,6 +44,7 @@ class History:
         interval: time between two readings of a device.
         step: what `days` yields at a time; shorter steps let repairs be fed back sooner.
         known: faults to go on with instead of planning new ones (from `truth.load`).
+        earlier: faults of before `start`, all repaired by then: the machines stood still for them.
     """
 
     def __init__(
@@ -56,13 +57,15 @@ class History:
         interval: timedelta = timedelta(hours=1),
         step: timedelta = timedelta(days=1),
         known: Collection[Fault] | None = None,
+        earlier: Collection[Fault] = (),
     ) -> None:
         self.seed, self.start, self.end = seed, start, end
         self.machines: list[Machine] = fleet(seed, devices)
         self._numbers = {machine.uid: machine for machine in self.machines}
         self._interval, self._step = interval // timedelta(microseconds=1), step
         self._said = micros(start)
-        self.book = FaultBook(plan_history(seed, self.machines, start, end) if known is None else known)
+        planned = plan_history(seed, self.machines, start, end) if known is None else known
+        self.book = FaultBook([*earlier, *planned])
 
     def days(self) -> Iterator[Day]:
         """The period step by step; a repair reported between two steps holds from the next one on."""

@@ -127,7 +127,10 @@ class _Course:
         self.down = np.zeros(len(ts), dtype=bool)
         self._rows = len(ts)
         self._effects: dict[str, Floats] = {}
+        begin = int(ts.min()) if len(ts) else 0
         for fault in faults:
+            if fault.repaired is not None and fault.repaired <= begin:
+                continue  # long over
             rows = np.flatnonzero((number == fault.number) & (ts >= fault.onset))
             if fault.repaired is not None:
                 rows = rows[ts[rows] < fault.repaired]
@@ -211,15 +214,28 @@ def _counter(spec: ModelSpec, seed: int, number: Ints, ts: Ints, faults: Sequenc
     hours = span * draws.uniform(seed, "hours", number, np.array(0)) + ran(seed, number, ts) - ran(
         seed, number, np.full(len(ts), BORN)
     )  # fmt: skip
-    for fault in faults:
-        if fault.stopped is None:
+    begin = int(ts.min()) if len(ts) else 0
+    stood = [(fault.number, *fault.stopped) for fault in faults if fault.stopped is not None]
+    over = [(who, since, until) for who, since, until in stood if until is not None and until <= begin]
+    hours -= _stood(seed, over, number)
+    for who, since, end in stood:
+        if end is not None and end <= begin:
             continue
-        rows = np.flatnonzero((number == fault.number) & (ts > fault.stopped[0]))
-        until = ts[rows] if fault.stopped[1] is None else np.minimum(ts[rows], fault.stopped[1])
-        hours[rows] -= ran(seed, number[rows], until) - ran(
-            seed, number[rows], np.full(len(rows), fault.stopped[0])
-        )
+        rows = np.flatnonzero((number == who) & (ts > since))
+        until = ts[rows] if end is None else np.minimum(ts[rows], end)
+        hours[rows] -= ran(seed, number[rows], until) - ran(seed, number[rows], np.full(len(rows), since))
     return np.round(hours if spec.rolls_at is None else hours % spec.rolls_at, 2)
+
+
+def _stood(seed: int, stood: Sequence[tuple[int, int, int]], number: Ints) -> Floats:
+    """[n] hours that devices would have run in those (device number, from, to), all at once."""
+    if not stood or not len(number):
+        return np.zeros(len(number))
+    who, since, until = np.array(stood, np.int64).T
+    lost = ran(seed, who, until) - ran(seed, who, since)
+    of_each = np.bincount(who, lost, max(int(who.max()), int(number.max())) + 1).astype(np.float64)
+    found: Floats = of_each[number]
+    return found
 
 
 BORN = 1_735_689_600_000_000  # 2025-01-01: the counters' share of `hours` is what they showed then

@@ -70,7 +70,8 @@ def take(
         step = np.arange(len(number)) - np.repeat(np.cumsum(count) - count, count)
         seq = np.repeat(first, count) + step
         ts = seq * interval + np.repeat(shift, count)
-        yield _rows(spec, seed, number, ts, seq, faults)
+        numbers = set(own.tolist())
+        yield _rows(spec, seed, number, ts, seq, [fault for fault in faults if fault.number in numbers])
 
 
 def _rows(spec: ModelSpec, seed: int, number: Ints, ts: Ints, seq: Ints, faults: Sequence[Fault]) -> Rows:

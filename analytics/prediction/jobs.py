@@ -9,11 +9,12 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from collections import Counter
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
-from analytics.prediction import drift, failure, late, life_scoring, scoring, store, stored, train
+from analytics.prediction import drift, failure, late, life_scoring, scoring, store, stored, train, waiting
 from analytics.store import microseconds
 from kit import clock, logs, settings
 from kit.database import EPOCH, Conn
@@ -21,7 +22,8 @@ from kit.process import Job
 
 log = logs.get(__name__)
 SCORE_SECONDS = 60.0
-LEARN_SECONDS = 600.0
+LEARN_SECONDS = 10.0  # is the one that learns ready? …
+LOOK_SECONDS = 600.0  # … who is due? (at once after one that was ready)
 LEARN_AGAIN = timedelta(days=30)
 KEEP = timedelta(days=90)
 RETRY = timedelta(days=1)
@@ -65,6 +67,7 @@ class Learner:
         self._start = start or start_process
         self._running: subprocess.Popen[bytes] | None = None
         self._tried: dict[str, datetime] = {}
+        self._next = 0.0
 
     def look(self, conn: Conn) -> None:
         """Start the next learning that is due."""
@@ -74,10 +77,17 @@ class Learner:
             if self._running.returncode:
                 log.error("learning failed", code=self._running.returncode)
             self._running = None
+            self._next = 0.0
+        if time.monotonic() < self._next or waiting.held(conn):
+            return
+        self._next = time.monotonic() + LOOK_SECONDS
         now = clock.now(conn)
         for model in models(conn):
             # What could not be learned from today's history can't be an hour later either.
             if now - self._tried.get(model, EPOCH) < RETRY:
+                continue
+            if waiting.behind(conn, model):
+                self._next = 0.0
                 continue
             if reason := due(conn, model, now):
                 self._tried[model] = now

@@ -6,6 +6,7 @@ quantiles are better there than those of the version in force, and than what the
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -27,6 +28,9 @@ from kit.errors import Invalid
 log = logs.get(__name__)
 KIND = "remaining_life"
 SETTINGS = Settings(members=2, folds=3, iterations=150)
+FEWEST_FAILED = math.ceil(
+    FEWEST_RUNS / train.LEARNED_SHARE
+)  # lives, of which the later ones are for the trial
 EVERY = 3  # cycles between two moments of a life at which a model is tried
 
 
@@ -57,7 +61,10 @@ def learn(conn: Conn, model: str, until: datetime, settings: Settings = SETTINGS
     hours = stored.hours(conn, model, until - LONGEST, until)
     there = stored.population(conn, model)
     if hours is None or there is None:
-        raise Invalid(f"The population is empty: there is no telemetry of device type {model} to learn from.")
+        raise Invalid(
+            f"The population is empty: there is no telemetry of device type {model} to learn from.",
+            code="no_telemetry",
+        )
     devices, components = there
     failures = stored.failures(conn, model, until, devices, components)
     repairs = stored.repairs(conn, model, until, devices, components)
@@ -119,7 +126,7 @@ def _too_few(component: str, lives_: int, failures: int) -> Trained:
     verdict = (
         f"{component}: {failures} failures on record, {lives_} of them after a life of at least "
         f"{hours:.0f} operating hours with telemetry; the other lives are censored. "
-        f"{FEWEST_RUNS} to learn from and {FEWEST_TRIED} later ones to try it on are needed (14 or more)."
+        f"{FEWEST_RUNS} to learn from and {FEWEST_TRIED} later ones to try it on are needed ({FEWEST_FAILED} or more)."
     )
     reason = {
         "code": "too_few_lives", "failures": failures, "lives": lives_, "hours": f"{hours:.0f}", "learn": FEWEST_RUNS,

@@ -17,6 +17,7 @@ from analytics.prediction.regimes import Run
 
 CYCLE_HOURS = 8.0
 SILENT = 7 * DAY  # a failure so long after the last reading tells nothing of the life before it
+SILENT_HOURS = 12  # what the counter gained over a longer silence cannot be placed
 USAGE_DAYS = 14
 
 
@@ -53,7 +54,8 @@ class Life:
 
 def operating(counter: Floats, state: Floats, heard: Bools) -> Floats:
     """[device, hour] operating hours: by the counter where it moves plausibly, else by the state, else by having been
-    heard at all.
+    heard at all. What the counter gained over silent hours is shared among them: a device that was cut off, or whose
+    past was recorded every few hours only, has run on.
 
     Args:
         counter: [device, hour] last value of the run-hours counter, NaN where not told.
@@ -62,17 +64,26 @@ def operating(counter: Floats, state: Floats, heard: Bools) -> Floats:
     by_state = np.where(np.isfinite(state), np.clip(state, 0.0, 1.0), 1.0) * heard
     if not np.isfinite(counter).any():
         return by_state
-    before = _before(counter)
-    gone = counter - before
-    # A counter that was replaced or that jumps says nothing; nor does one that was silent before.
-    told = np.isfinite(gone) & (gone >= 0) & (gone <= 1.5)
-    return np.where(told, np.minimum(gone, 1.0), by_state)
+    told = np.isfinite(counter)
+    before, after = _nearest(told)
+    span, known = after - before, (before >= 0) & (after < counter.shape[1])
+    row = np.arange(len(counter))[:, None]
+    gain = counter[row, np.where(known, after, 0)] - counter[row, np.where(known, before, 0)]
+    # A counter that was replaced or that jumps says nothing; nor does one that was silent for long.
+    plausible = known & (span <= SILENT_HOURS) & (gain >= 0) & (gain <= span + 0.5)
+    share = np.minimum(gain / np.maximum(span, 1), 1.0)
+    return np.where(plausible, share, by_state)
 
 
-def _before(values: Floats) -> Floats:
-    shifted = np.full_like(values, np.nan)
-    shifted[:, 1:] = values[:, :-1]
-    return shifted
+def _nearest(told: Bools) -> tuple[Ints, Ints]:
+    """[device, hour] the last hour strictly before and the first at or after it in which the counter was told; -1 and
+    the number of hours where there is none."""
+    hours = told.shape[1]
+    at = np.broadcast_to(np.arange(hours), told.shape)
+    last = np.maximum.accumulate(np.where(told, at, -1), axis=1)
+    before = np.concatenate([np.full((len(told), 1), -1), last[:, :-1]], axis=1)
+    after = np.minimum.accumulate(np.where(told, at, hours)[:, ::-1], axis=1)[:, ::-1]
+    return before, after
 
 
 def lives(hours: Hours, failures: Log, repairs: Log) -> list[Life]:

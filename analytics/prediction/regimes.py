@@ -71,7 +71,9 @@ class Regimes:
         spread = np.array([np.nanstd(sensors[regime == at], axis=0) for at in kinds])
         alive: Bools = np.all(spread > DEAD, axis=0)
         if not alive.any():
-            raise Invalid("No sensor of these units ever moves; nothing can be learned from them.")
+            raise Invalid(
+                "No sensor of these units ever moves; nothing can be learned from them.", code="nothing_moves"
+            )
         return cls(scale, clusters, mean, np.maximum(spread, DEAD), alive)
 
     def __call__(self, run: Run) -> Floats:

@@ -130,12 +130,17 @@ def fit(runs: Sequence[Run], settings: Settings = Settings()) -> LifeModel:
         Invalid: no runs, too few that ended in a failure, or too short ones.
     """
     if not runs:
-        raise Invalid("The population is empty: there is no unit to learn from.")
+        raise Invalid("The population is empty: there is no unit to learn from.", code="no_lives")
     failed = [run for run in runs if run.failed and len(run) >= FEWEST_CYCLES]
     if len(failed) < FEWEST_RUNS:
         raise Invalid(
             f"{len(failed)} of {len(runs)} units failed after at least {FEWEST_CYCLES} cycles, the others are "
-            f"censored; remaining life can be learned from {FEWEST_RUNS} failures or more."
+            f"censored; remaining life can be learned from {FEWEST_RUNS} failures or more.",
+            code="too_few_failed",
+            failed=len(failed),
+            lives=len(runs),
+            cycles=FEWEST_CYCLES,
+            learn=FEWEST_RUNS,
         )
     regimes = Regimes.learn(failed, settings.seed)
     lives = [regimes(run) for run in failed]

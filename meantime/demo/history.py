@@ -225,11 +225,14 @@ def live(conn: Conn, settings: Settings, start: datetime, end: datetime, stop: t
         scalar(conn, "select (value #>> '{}')::timestamptz from kit.state where name = %s", (PLACE,)) or start
     )
     known = truth.load(conn)
-    past = History(simulation.seed, simulation.devices, start, end, known=known or None)
+    earlier = [fault for fault in known if fault.onset < micros(start)]
+    since = [fault for fault in known if fault.onset >= micros(start)]
+    past = History(simulation.seed, simulation.devices, start, end, known=since or None, earlier=earlier)
     truth.save(conn, past.book)
     ids = dict(conn.execute("select uid, id from ingest.device").fetchall())
     followers = [*analytics.followers(settings), *plans.followers(settings)]
-    life = Life(conn, settings, past, Store(settings.ingest, door="seed"), ids, followers)
+    before: int = scalar(conn, "select coalesce(max(id), 0) from analytics.reset where ts <= %s", (start,))
+    life = Life(conn, settings, past, Store(settings.ingest, door="seed"), ids, followers, before)
     while at < end and not stop.is_set():
         until = min(at + CHUNK, end)
         life.chunk(at, until)

@@ -8,13 +8,14 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 
 from kit import clock, logs
 from kit.database import connect
 from kit.process import stop_on_signals
 from kit.settings import Settings
 from meantime import embedded, family, postgres, processes
-from meantime.demo import seed
+from meantime.demo import past, seed
 from meantime.family import House
 from meantime.supervisor import Supervisor, remember_clock, resume_clock
 
@@ -52,7 +53,8 @@ def staged(
                     _let_time_run(house.dsn, speed or settings.simulation.speed)
                 elif not stop.is_set():
                     log.error("the console does not answer", url=console, logs=str(settings.home / "logs"))
-                yield Stage(house, supervisor, console, endpoint) if ready else None
+                with past.loading(house.dsn, settings, _began(house.dsn), stop):
+                    yield Stage(house, supervisor, console, endpoint) if ready else None
         finally:
             _let_time_run(house.dsn, 0.0)
 
@@ -68,6 +70,11 @@ def prepare(dsn: str, settings: Settings, stop: threading.Event) -> bool:
     with connect(dsn, application="demo", autocommit=True) as conn:
         resume_clock(conn, 0.0, seed.ends_at(conn))
     return True
+
+
+def _began(dsn: str) -> datetime:
+    with connect(dsn, application="demo", autocommit=True) as conn:
+        return seed.ends_at(conn)
 
 
 def _let_time_run(dsn: str, rate: float) -> None:

@@ -14,7 +14,7 @@ from kit import clock, logs
 from kit.database import Conn, connect, one, scalar
 from kit.settings import Settings
 from meantime import device_types
-from meantime.demo import history, world
+from meantime.demo import history, past, world
 from simulators import fleet
 from simulators.enrolment import enrol
 from simulators.faults import micros
@@ -77,7 +77,9 @@ def _begin(conn: Conn, settings: Settings) -> datetime:
         clock.set_rate(conn, 0.0, sim=start)
         device_types.load_shipped(conn)
         world.create(conn, start)
-        _devices(conn, settings, fleet.fleet(settings.simulation.seed, settings.simulation.devices), end)
+        machines = fleet.fleet(settings.simulation.seed, settings.simulation.devices)
+        _devices(conn, settings, machines, end)
+        past.begin(conn, settings, machines, start)
         conn.execute(
             "insert into kit.state (name, value) values (%s, %s)", (STATE, Jsonb({"end": end.isoformat()}))
         )

@@ -12,7 +12,7 @@ import pytest
 from api.console import timeline
 from api.console.render import environment
 from api.console.rules_form import rules_of
-from api.console.text import words
+from api.text import words
 from tests.api.conftest import Installation
 
 T0 = datetime(2026, 3, 1, tzinfo=UTC)
@@ -118,6 +118,8 @@ REASONS = (
     {"code": "too_few_failures", "failures": 4, "learn": 10, "trial": 3},
     {"code": "too_few_before", "failures": 4, "learn": 10},
     {"code": "too_few_lives", "failures": 4, "lives": 2, "hours": "80", "learn": 10, "trial": 3},
+    {"code": "no_lives"}, {"code": "nothing_moves"},
+    {"code": "too_few_failed", "failed": 4, "lives": 12, "cycles": 10, "learn": 10},
 )  # fmt: skip
 
 

@@ -117,7 +117,7 @@ def test_too_few_failures_are_named_and_nothing_is_kept(db: Conn, fleet: list[in
     with db.transaction():
         found = life_train.learn(db, MODEL, moment(START + 20 * DAY), QUICK)
     assert [one.version_id for one in found] == [None, None]
-    assert "14 or more" in found[0].verdict
+    assert "15 or more" in found[0].verdict
     assert scalar(db, "select count(*) from analytics.model_version") == 0
     with pytest.raises(Invalid, match="population is empty"):
         life_train.learn(db, "nothing", END)
