@@ -13,6 +13,7 @@ from fastapi.responses import JSONResponse, RedirectResponse, Response
 from psycopg_pool import PoolTimeout
 from starlette.exceptions import HTTPException
 
+from api.messages import chinese
 from kit import logs
 from kit.errors import Conflict, Invalid, MeantimeError, NotFound, Unauthenticated, Unavailable
 
@@ -21,8 +22,11 @@ Page = Callable[[Request, MeantimeError], Response]
 
 
 def body(error: MeantimeError) -> dict[str, Any]:
-    """`{"error": code, "message": …, "details": {…}}`"""
-    return {"error": error.code, "message": error.message, "details": jsonable_encoder(error.details)}
+    """`{"error": code, "message": …, "message_zh": …, "details": {…}}`"""
+    return {
+        "error": error.code, "message": error.message, "message_zh": chinese(error.message),
+        "details": jsonable_encoder(error.details),
+    }  # fmt: skip
 
 
 def install(app: FastAPI, page: Page) -> None:

@@ -11,7 +11,7 @@ from markupsafe import Markup
 
 from api.console import charts as draw
 from api.console import format as shown
-from api.console.text import Words
+from api.text import Words
 from api.queries import telemetry
 from kit.database import Conn
 

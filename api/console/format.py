@@ -66,6 +66,16 @@ def number(value: float | Decimal | None, digits: int | None = None) -> str:
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
+def size(value: float | None) -> str:
+    """`980 B`, `1.4 MB`: bytes in the largest unit of 1,024 that leaves a figure of 1 or more."""
+    if value is None:
+        return NOTHING
+    amount, units = float(value), ["B", "KB", "MB", "GB", "TB", "PB"]
+    while abs(amount) >= 1023.95 and len(units) > 1:
+        amount, units = amount / 1024, units[1:]
+    return f"{amount:,.0f} B" if units[0] == "B" else f"{amount:,.1f} {units[0]}"
+
+
 def metres(value: float | None) -> str:
     """`80 m` or `1.2 km`."""
     if value is None:

@@ -20,7 +20,7 @@ from api.console.lifecharts import (
     percent,
     weibull_share,
 )
-from api.console.text import Words
+from api.text import Words
 
 
 def weibull(t: Words, found: LifeAnalysis) -> Markup | None:

@@ -15,8 +15,9 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from api import allowed
 from api.accounts import User
 from api.console import format as shown
-from api.console.text import LANGUAGES, words
+from api.text import LANGUAGES, words
 from api.deps import state, token_of
+from api.messages import told
 from api.permissions import may
 from kit import clock
 from kit.clock import Clock
@@ -54,6 +55,7 @@ def environment() -> Environment:
         "number": shown.number,
         "money": shown.money,
         "metres": shown.metres,
+        "size": shown.size,
     }
     return made
 
@@ -97,6 +99,7 @@ def page(
         "day": lambda at, year=True: shown.day(_in_zone(at, zone), language, year=year),
         "last_day": lambda end: shown.day(_in_zone(end - SHORTEST, zone), language),
         "date_field": lambda at, last=False: f"{_in_zone(at - SHORTEST if last else at, zone):%Y-%m-%d}",
+        "said": lambda text: told(text, language),
         "span": lambda length: shown.span(length, language),
     }
     html = environment().get_template(template).render(context | values)

@@ -11,7 +11,7 @@ from markupsafe import Markup, escape
 
 from api.console import format as shown
 from api.console.charts import time_ticks
-from api.console.text import Words
+from api.text import Words
 
 LEFT, RIGHT, TOP, ROW, WIDTH = 150, 14, 26, 26, 860
 MOST_ROWS = 24

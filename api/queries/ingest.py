@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from api.messages import chinese
+from ingest.reasons import REASONS
 from kit.database import Conn, one, rows
 
 
@@ -22,6 +24,7 @@ def dead_letters(
     )
     for row in found:
         row["payload"] = bytes(row["payload"])[:2000].decode("utf-8", "replace")
+        row |= _in_words(row)
     page = found[:limit]
     return page, page[-1]["id"] if len(found) > limit else None
 
@@ -41,13 +44,24 @@ def quarantine(
     """Single values that were refused while the rest of their message was stored."""
     found = rows(
         conn,
-        """select q.id, d.uid as device_uid, q.ts, q.item, q.value, q.reason, q.detail, q.received_at
+        """select q.id, d.uid as device_uid, q.ts, q.item, q.value, q.reason, q.detail, q.received_at,
+                  m.name_en as item_en, m.name_zh as item_zh
            from ingest.quarantine q join ingest.device d on d.id = q.device_id
+           left join ingest.metric m on m.model = d.model and m.name = q.item
            where %(after)s::bigint is null or q.id < %(after)s order by q.id desc limit %(limit)s + 1""",
         {"after": after, "limit": limit},
     )
-    page = found[:limit]
+    page = [row | _in_words(row) for row in found[:limit]]
     return page, page[-1]["id"] if len(found) > limit else None
+
+
+def _in_words(row: dict[str, Any]) -> dict[str, str]:
+    """Reason and detail as people read them; a reason that this version does not know stays a code."""
+    known = REASONS.get(row["reason"])
+    return {
+        "reason_en": known.text_en if known else row["reason"], "reason_zh": known.text_zh if known else row["reason"],
+        "detail_en": row["detail"], "detail_zh": chinese(row["detail"]),
+    }  # fmt: skip
 
 
 def unknown_devices(conn: Conn) -> list[dict[str, Any]]:
@@ -78,12 +92,11 @@ def batches(conn: Conn) -> dict[str, Any]:
 
 
 def processes(conn: Conn) -> list[dict[str, Any]]:
-    """The process family: how long ago each beat (seconds of the wall clock), and what it says of itself."""
+    """The process family: how long ago each beat (seconds of the wall clock), what it says of itself, whether it is
+    alive, and if not, whether it is missed (`kit/sql/always/0000_processes.sql`)."""
     return rows(
         conn,
-        """select name, pid, started_at, beat_at, detail,
-                  extract(epoch from clock_timestamp() - beat_at)::float8 as age_seconds
-           from kit.process order by name""",
+        "select name, pid, started_at, beat_at, detail, age_seconds, alive, missed from kit.process_seen order by name",
     )
 
 

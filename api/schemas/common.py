@@ -39,6 +39,7 @@ class Problem(Shape):
 
     error: str
     message: str
+    message_zh: str
     details: dict[str, Any]
 
 

@@ -184,7 +184,10 @@ class DeadLetter(Row):
     device_uid: str | None
     size: int
     reason: str
+    reason_en: str
+    reason_zh: str
     detail: str
+    detail_zh: str
     received_at: datetime
     replayed_at: datetime | None
     payload: str = Field(description="the first 2,000 bytes, as text")
@@ -197,9 +200,14 @@ class Quarantined(Row):
     device_uid: str
     ts: datetime
     item: str
+    item_en: str | None = Field(description="the metric's name, where it is one")
+    item_zh: str | None
     value: str | None
     reason: str
+    reason_en: str
+    reason_zh: str
     detail: str
+    detail_zh: str
     received_at: datetime
 
 

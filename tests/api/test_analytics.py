@@ -11,7 +11,7 @@ import pytest
 
 from analytics import worker
 from analytics.whatif import worker as jobs
-from api.console.text import words
+from api.text import words
 from fsm_core.plans import worker as plans
 from kit import follow
 from kit.database import connect

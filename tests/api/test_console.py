@@ -12,7 +12,7 @@ import pytest
 from analytics.detectors import discover
 from api.console import charts, format, gantt
 from api.console.render import FOLDER
-from api.console.text import catalogue, words
+from api.text import catalogue, words
 from fsm_core.work_orders.rules import ORDER_MOVES, ORDER_STATES, VISIT_MOVES, VISIT_STATES
 from meantime import device_types
 from tests.api.conftest import Installation

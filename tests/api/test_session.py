@@ -39,6 +39,7 @@ def test_a_wrong_login_and_a_wrong_password_get_the_same_answer(
     assert answer.json() == {
         "error": "unauthenticated",
         "message": "Login or password is wrong.",
+        "message_zh": "账号或密码错误。",
         "details": {},
     }
 

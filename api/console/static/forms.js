@@ -44,7 +44,8 @@ async function send(form) {
     if (answer.ok) return location.assign(answer.redirected ? answer.url : location.href);
     const problem = await answer.json().catch(() => ({}));
     delete form.dataset.key; // refused: nothing was stored, the next try is a new one
-    complain(form, problem.message ?? answer.statusText);
+    const chinese = document.documentElement.lang === "zh" && problem.message_zh;
+    complain(form, chinese || (problem.message ?? answer.statusText));
   } catch (error) {
     complain(form, String(error.message ?? error)); // the key is kept: a repeat is safe
   }

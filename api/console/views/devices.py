@@ -15,7 +15,7 @@ from api.accounts import User
 from api.console import charts
 from api.console.bars import days
 from api.console.render import language_of, page, present
-from api.console.text import Words, words
+from api.text import Words, words
 from api.deps import State, Tx, state
 from api.permissions import may, require
 from api.queries import devices, orders, telemetry

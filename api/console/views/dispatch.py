@@ -15,7 +15,7 @@ from api.accounts import User
 from api.console import format as shown
 from api.console import gantt
 from api.console.render import language_of, page, present
-from api.console.text import Words, words
+from api.text import Words, words
 from api.deps import State, Tx, state
 from api.permissions import require
 from api.queries import dispatch, orders, visits

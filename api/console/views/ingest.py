@@ -8,16 +8,15 @@ from fastapi import APIRouter, Depends, Form, Request
 from fastapi.responses import HTMLResponse, Response
 
 from api.accounts import User
-from api.console.render import back_to, page, present
+from api.console.figures import figures, refusal, total
+from api.console.render import back_to, language_of, page, present
 from api.deps import CallDep, State, Tx, state
-from api.health import STALE_SECONDS
 from api.idempotency import once
-from api.metrics import numbers
 from api.permissions import may, require
 from api.queries import ingest
 from api.routes.ingest import MANAGING, purge_letters, replay_letters
 from api.schemas.devices import Chosen
-from ingest.reasons import REASONS
+from api.text import words
 
 router = APIRouter(include_in_schema=False)
 
@@ -31,18 +30,18 @@ def overview(
     after: int | None = None,
 ) -> HTMLResponse:
     """Doors, totals, dead letters, quarantine, unknown devices."""
+    t = words(language_of(request, user))
     letters, following = ingest.dead_letters(conn, reason=reason, replayed=False, limit=25, after=after)
     processes = ingest.processes(conn)
     for process in processes:
-        process["alive"] = process["age_seconds"] < STALE_SECONDS
-        process["figures"] = list(numbers(process["detail"]))
+        process["figures"] = figures(t, process["detail"])
     return page(
         request, "ingest.html", user, present(conn)[0],
         processes=processes, minute=ingest.batches(conn), totals=ingest.totals(conn),
         reasons=ingest.dead_letter_reasons(conn), letters=letters, reason=reason, after=after,
         next_page=f"?reason={reason}&after={following}" if following else None,
         quarantined=ingest.quarantine(conn, limit=25)[0], unknown=ingest.unknown_devices(conn)[:50],
-        reason_texts=REASONS, may_manage=may(user, "ingest.manage"),
+        refusal=lambda code: refusal(t, code), total=lambda name: total(t, name), may_manage=may(user, "ingest.manage"),
     )  # fmt: skip
 
 

@@ -12,7 +12,7 @@ from api import allowed
 from api.accounts import User
 from api.console import evidence
 from api.console.render import language_of, page, present
-from api.console.text import words
+from api.text import words
 from api.deps import Tx
 from api.detail import order_detail
 from api.permissions import may, require

@@ -15,7 +15,7 @@ from api.console import lifeplots
 from api.console import reliability_form as form
 from api.console.lifecharts import Axis, interval, logarithmic
 from api.console.render import language_of, page, present
-from api.console.text import Words, words
+from api.text import Words, words
 from api.deps import State, Tx, state
 from api.permissions import may, require
 from api.queries import reliability

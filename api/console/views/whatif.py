@@ -13,7 +13,7 @@ from api.accounts import User
 from api.console import timeline
 from api.console.render import back_to, language_of, page, present
 from api.console.rules_form import FormFields, costs_of, day_of, period_of, rules_of
-from api.console.text import words
+from api.text import words
 from api.deps import CallDep, State, Tx, state
 from api.idempotency import once
 from api.permissions import may, require

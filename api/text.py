@@ -49,6 +49,14 @@ class Words:
         """The text of `group.value`, or the value itself where the set is open (rules, metrics, reasons)."""
         return self._texts.get(f"{group}.{value}", str(value).replace("_", " "))
 
+    def named(self, group: str, *codes: str) -> str:
+        """The name of the last of the codes, by the most special key that is there: `setting.shift.limit` before
+        `setting.limit`; the code itself where there is none."""
+        for at in range(len(codes)):
+            if found := self._texts.get(".".join((group, *codes[at:]))):
+                return found
+        return codes[-1].replace("_", " ")
+
     def pick(self, row: Mapping[str, Any], name: str) -> str:
         """`name_en` or `name_zh` of a row; the other where one is empty."""
         other = "zh" if self.language == "en" else "en"
