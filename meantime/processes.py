@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
 import threading
 from dataclasses import dataclass
 
+import psycopg
+
 from ingest.log.choice import chosen
 from kit import database, logs
-from kit.errors import Misconfigured
-from kit.process import Worker, die_with_parent, stop_on_signals
+from kit.errors import Misconfigured, Unavailable
+from kit.process import Worker, die_with_parent, leave, stop_on_signals
 from kit.settings import Settings
 
 
@@ -71,7 +74,7 @@ def known(name: str) -> bool:
 
 
 def run(name: str, settings: Settings, *, parent: int | None = None) -> None:
-    """Be one process of the family until SIGTERM or SIGINT."""
+    """Be one process of the family until SIGTERM or SIGINT; then it is no longer one of those that are known."""
     if parent is not None:
         die_with_parent(parent)
     logs.configure(settings, name)
@@ -81,6 +84,11 @@ def run(name: str, settings: Settings, *, parent: int | None = None) -> None:
     stop = stop_on_signals()
     target = getattr(importlib.import_module(entry.module), entry.function)
     _run(target, entry.function, settings, stop, dash + number)
+    with (
+        contextlib.suppress(psycopg.Error, Unavailable),
+        database.connect(database.url(settings), application=name, autocommit=True) as conn,
+    ):
+        leave(conn, name)
 
 
 def _run(target: object, function: str, settings: Settings, stop: threading.Event, suffix: str) -> None:

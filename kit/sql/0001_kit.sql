@@ -26,13 +26,14 @@ create table kit.failed_fact (
     primary key (follower, xid, id)
 );
 
--- The processes that are alive, and what each says of itself (buffer depth, connections, …).
+-- The processes, and what each says of itself (buffer depth, connections, …); `kit.process_seen` says which live.
 create table kit.process (
-    name       text primary key,
-    pid        int not null,
-    started_at timestamptz not null default clock_timestamp(),
-    beat_at    timestamptz not null default clock_timestamp(),
-    detail     jsonb not null default '{}'
+    name        text primary key,
+    pid         int not null,
+    appeared_at timestamptz not null default clock_timestamp(),  -- under this name; a restart does not change it
+    started_at  timestamptz not null default clock_timestamp(),
+    beat_at     timestamptz not null default clock_timestamp(),
+    detail      jsonb not null default '{}'
 );
 
 -- Small values the product keeps for itself (the session secret, the demo's seed, …).

@@ -16,12 +16,11 @@ end $$;
 
 create view reports.watch as
 with process as (
-    select name, detail, extract(epoch from clock_timestamp() - beat_at)::float8 as silent from kit.process
-    where beat_at > clock_timestamp() - interval '1 day'     -- one that was taken out of service is forgotten
+    select name, detail from kit.process_seen where alive    -- what a dead one said last is not so any more
 ), follower as (
     select name, updated_at, reports.facts_waiting(name) as waiting from kit.follower
 ), figure (sign, subject, value) as (
-    select 'silent_seconds', name, silent from process
+    select 'silent_seconds', name, age_seconds from kit.process_seen where alive or missed
     union all select 'lag_seconds', name, (detail->>'lag_ms')::float8 / 1000 from process where detail ? 'lag_ms'
     union all select 'buffer_fill', name, (detail->>'buffer')::float8 / nullif((detail->>'high_water')::float8, 0)
         from process where detail ? 'high_water'
