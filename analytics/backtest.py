@@ -10,38 +10,32 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from analytics import costs as stored_costs
-from analytics import store
+from analytics import partitions, store
 from analytics.definitions import Definition
 from analytics.detectors.protocol import Finding
 from analytics.engine import Engine
-from analytics.episodes import HORIZON, Outcome, Repair, claim, total
+from analytics.episodes import Outcome, Repair, by_device, claim, total
 from analytics.prediction.decision import Costs, Policy
 from analytics.reader import Reader
 from analytics.rules import Rules
-from analytics.store import microseconds, moment
-from analytics.whatif import foreseen
-from analytics.whatif.foreseen import Foreseen, Source, Tried
-from analytics.whatif.orders import SAME, Pair, pair
+from analytics.store import microseconds
+from analytics.whatif import differences, foreseen, record
+from analytics.whatif.differences import Difference
+from analytics.whatif.foreseen import Foreseen, Tried
+from analytics.whatif.orders import Pair, pair
+from analytics.whatif.raises import Raised, compare, raises
 from analytics.whatif.rows import pieces
 from analytics.whatif.running import Judged, Run
-from kit.clock import now
+from analytics.whatif.spoken import Source
 from kit.database import Conn
 from kit.errors import Invalid
 
 WARMUP = timedelta(days=21)  # before the period, so that baselines are warm when it begins
-
-
-@dataclass(frozen=True)
-class Raised:
-    """A failure mode that a rule raises."""
-
-    device_id: int
-    ts: datetime
-    rule: str
-    failure_mode: str
-    severity: int
-    score: float
-    evidence: dict[str, Any]
+LEARNING, ROWS = (
+    0.2,
+    0.7,
+)  # shares of the work, where models are learned, and of what is left where models speak
+Progress = Callable[[float], None]
 
 
 @dataclass(frozen=True)
@@ -60,6 +54,7 @@ class Report:
         tuning_id: of the rules in force; None: the defaults.
         predictions: the failure models that spoke in the period, of the rules in force and of the changed ones.
         learned: what came of learning some for the changed ones.
+        differences: what the run knowingly does otherwise than live did in this period.
     """
 
     start: datetime
@@ -79,6 +74,7 @@ class Report:
     tuning_id: int | None
     predictions: tuple[Sequence[Source], Sequence[Source]]
     learned: list[Tried]
+    differences: list[Difference]
 
 
 def run(
@@ -108,6 +104,44 @@ def run(
     Raises:
         Invalid: the period is empty, or the rules are (see `Rules.of`).
     """
+    _check(start, end, train_from)
+    told = progress or (lambda share: None)
+    tuning_id, in_force = store.tuning(conn)
+    definitions, chosen = store.definitions(conn), Rules.of(rules)
+    usual = {model: price for model, price in stored_costs.for_all(conn).items() if model in definitions}
+    prices = {model: price for model, price in _prices(conn, costs).items() if model in definitions}
+    learning = 0.0 if train_from is None else LEARNING
+    then, new, tried = _sources(conn, start, end, train_from, prices, _part(told, 0.0, learning))
+    reading = learning + (1.0 - learning) * (ROWS if then or new else 1.0)
+    count, runs = _rerun(
+        conn, start - warmup, end, definitions, (in_force, chosen), _part(told, learning, reading)
+    )
+    between = (reading + 1.0) / 2
+    sides = ((then, usual, reading, between), (foreseen.instead(then, new), prices, between, 1.0))
+    said = [
+        foreseen.foresee(
+            conn, sources, start - WARMUP, end, {m: Policy({}, price) for m, price in by.items()},
+            _part(told, since, until),
+        )
+        for sources, by, since, until in sides
+    ]  # fmt: skip
+    before, after = _judge(conn, list(zip(runs, said, strict=True)), start, end, definitions)
+    models = {
+        model: (price, before.outcome(model, price), after.outcome(model, price))
+        for model, price in prices.items()
+    }
+    totals = total([found[1] for found in models.values()]), total([found[2] for found in models.values()])
+    live, changed = (raises(one.found, start) for one in runs)
+    raised = compare(live, changed)
+    return Report(
+        start, end, count, live, changed, raised.appear, raised.vanish, raised.kept,
+        pair(before.orders(), after.orders()), before.repairs, *totals, models, totals[1].cost - totals[0].cost,
+        tuning_id, (said[0].sources, said[1].sources), tried,
+        differences.of(conn, start, end, warmup, predictions=bool(then or new)),
+    )  # fmt: skip
+
+
+def _check(start: datetime, end: datetime, train_from: datetime | None) -> None:
     if start >= end:
         raise Invalid(f"The period must begin before it ends; {start} is not before {end}.", key="from")
     if train_from is not None and train_from >= start:
@@ -115,51 +149,40 @@ def run(
             f"What is learned from must lie before the period; {train_from} is not before {start}.",
             key="train_from",
         )
-    tuning_id, in_force = store.tuning(conn)
-    definitions = store.definitions(conn)
-    runs = [
-        Run({m: Engine(d, chosen) for m, d in definitions.items()}) for chosen in (in_force, Rules.of(rules))
-    ]
-    count = 0
-    for piece in pieces(conn, start - warmup, end, Reader(definitions, store.state_metrics(conn))):
-        count += sum(len(block) for block in piece.blocks.values())
+
+
+def _part(told: Progress, since: float, until: float) -> Progress:
+    """Progress of a part of the work."""
+    return lambda share: told(since + share * (until - since))
+
+
+def _rerun(
+    conn: Conn, since: datetime, until: datetime, definitions: Mapping[str, Definition],
+    ways: Sequence[Rules], told: Progress,
+) -> tuple[int, list[Run]]:  # fmt: skip
+    """Step through the stored rows once, with each set of rules; how many rows there were."""
+
+    def engines(rules: Rules) -> dict[str, Engine]:
+        return {model: Engine(definition, rules) for model, definition in definitions.items()}
+
+    count, parts = 0, partitions.number(conn)
+    runs = [Run(lambda rules=rules: engines(rules), parts) for rules in ways]  # type: ignore[misc]
+    for piece in pieces(conn, since, until, Reader(definitions, store.state_metrics(conn))):
+        count += len(piece)
         for one in runs:
             one.take(piece)
-        if progress is not None:
-            progress(piece.done)
-    usual = {model: price for model, price in stored_costs.for_all(conn).items() if model in definitions}
-    prices = {model: price for model, price in _prices(conn, costs).items() if model in definitions}
-    then, new, tried = _sources(conn, start, end, train_from, prices)
-    said = [
-        foreseen.foresee(
-            conn, sources, start - WARMUP, end, {m: Policy({}, price) for m, price in by.items()}
-        )
-        for sources, by in ((then, usual), (foreseen.instead(then, new), prices))
-    ]
-    before, after = _judge(conn, list(zip(runs, said, strict=True)), start, end, definitions)
-    models = {
-        model: (price, before.outcome(model, price), after.outcome(model, price))
-        for model, price in prices.items()
-    }
-    totals = total([found[1] for found in models.values()]), total([found[2] for found in models.values()])
-    live, changed = (_raises(one.found, start) for one in runs)
-    near = [(raised, _near(raised, changed)) for raised in live]
-    return Report(
-        start, end, count, live, changed,
-        [raised for raised in changed if _near(raised, live) is None],
-        [raised for raised, other in near if other is None],
-        [(raised, other) for raised, other in near if other is not None],
-        pair(before.orders(), after.orders()), before.repairs, *totals, models, totals[1].cost - totals[0].cost,
-        tuning_id, (said[0].sources, said[1].sources), tried,
-    )  # fmt: skip
+        told(piece.done)
+    return count, runs
 
 
 def _sources(
-    conn: Conn, start: datetime, end: datetime, train_from: datetime | None, prices: Mapping[str, Costs]
-) -> tuple[list[Source], list[Source], list[Tried]]:
+    conn: Conn, start: datetime, end: datetime, train_from: datetime | None, prices: Mapping[str, Costs],
+    told: Progress,
+) -> tuple[list[Source], list[Source], list[Tried]]:  # fmt: skip
     """The failure models of the time, those learned for the changed side, and what came of learning."""
     then, new, tried = [], [], []
-    for model, price in sorted(prices.items()):
+    for at, (model, price) in enumerate(sorted(prices.items())):
+        told(at / len(prices))
         then += foreseen.known_then(conn, model, start - WARMUP, end)
         if train_from is not None:
             sources, verdicts = foreseen.learned(conn, model, train_from, start, Policy({}, price))
@@ -172,7 +195,7 @@ def _judge(
     conn: Conn, runs: Sequence[tuple[Run, Foreseen]], start: datetime, end: datetime,
     definitions: Mapping[str, Definition],
 ) -> list[Judged]:  # fmt: skip
-    repairs, known_until = _repairs(conn, start, end)
+    repairs, known_until = record.repairs(conn, start, end)
     model_of = dict(conn.execute("select id, model from ingest.device").fetchall())
     component = foreseen.mode_components(definitions.values())
     opened_by = []
@@ -186,7 +209,8 @@ def _judge(
         of = {(o.device, o.mode): component.get((model_of[o.device], o.mode), "") for o, _ in opened}
         opened_by.append((opened, of))
     # What failed after the period, and no order of it came before, is no miss: its alarm may come after the period too.
-    claimed = {claim(order, repairs, of) for opened, of in opened_by for order, _ in opened}
+    there = by_device(repairs)
+    claimed = {claim(order, there, of) for opened, of in opened_by for order, _ in opened}
     counted = [repair for repair in repairs if repair.ts <= microseconds(end) or repair in claimed]
     return [Judged(opened, counted, of, model_of, known_until) for opened, of in opened_by]
 
@@ -196,49 +220,3 @@ def _prices(conn: Conn, costs: Costs | Mapping[str, Costs] | None) -> dict[str, 
     if isinstance(costs, Costs):
         return dict.fromkeys(known, costs)
     return {model: (costs or {}).get(model, price) for model, price in known.items()}
-
-
-def _repairs(conn: Conn, start: datetime, end: datetime) -> tuple[list[Repair], int]:
-    """Repairs that orders of the period may have come before, and until when they are known. An order's repair
-    counts when its engineer found a fault; another (a replayed recording) when a failure was recorded that it ended,
-    or when nobody but engineers records failures of this device type."""
-    until = min(now(conn), end + timedelta(microseconds=HORIZON))
-    found = conn.execute(
-        """with recorder as (
-               select distinct d.model from analytics.failure f join ingest.device d on d.id = f.device_id
-               where f.reference !~ '^WO-[0-9]+')
-           select r.device_id, r.component, r.ts, r.reason from analytics.reset r
-           join ingest.device d on d.id = r.device_id
-           where r.ts > %s and r.ts <= %s
-             and case when r.reason ~ '^WO-[0-9]+ '
-                 then exists (select from reports.failure f where f.number = split_part(r.reason, ' ', 1))
-                 else d.model not in (select model from recorder) or exists (
-                     select from analytics.failure f where f.device_id = r.device_id
-                     and (r.component = '*' or f.component = r.component)
-                     and f.ts between r.ts - interval '7 days' and r.ts) end
-           order by r.ts, r.id""",
-        (start, until),
-    ).fetchall()
-    inside = [Repair(device, component, microseconds(ts), reason) for device, component, ts, reason in found]
-    return inside, microseconds(until)
-
-
-def _raises(found: Sequence[tuple[int, Finding]], start: datetime) -> list[Raised]:
-    return [
-        Raised(device, moment(f.ts), f.rule, f.mode, f.severity, f.score, f.evidence())
-        for device, f in found
-        if f.kind == "raise" and moment(f.ts) >= start
-    ]
-
-
-def _near(raised: Raised, others: Sequence[Raised]) -> Raised | None:
-    """The first of the others that is the same episode."""
-    return next(
-        (
-            other
-            for other in others
-            if (other.device_id, other.failure_mode) == (raised.device_id, raised.failure_mode)
-            and abs(other.ts - raised.ts) <= SAME
-        ),
-        None,
-    )

@@ -105,7 +105,8 @@ def outcome(
         component: of each (device, failure mode) that has orders.
         until: time up to which repairs are known.
     """
-    matched = [(one, claim(one, repairs, component)) for one in orders]
+    there = by_device(repairs)
+    matched = [(one, claim(one, there, component)) for one in orders]
     right = sum(repair is not None for _, repair in matched)
     false = sum(repair is None and one.ts + HORIZON <= until for one, repair in matched)
     first: dict[Repair, int] = {}
@@ -121,17 +122,29 @@ def outcome(
     )  # fmt: skip
 
 
-def claim(one: Opened, repairs: Sequence[Repair], component: Mapping[tuple[int, str], str]) -> Repair | None:
+Repairs = Mapping[int, Sequence[Repair]]
+"""By device, in order of time."""
+
+
+def by_device(repairs: Sequence[Repair]) -> Repairs:
+    """To look them up by."""
+    found: dict[int, list[Repair]] = {}
+    for repair in sorted(repairs, key=lambda repair: repair.ts):
+        found.setdefault(repair.device, []).append(repair)
+    return found
+
+
+def claim(one: Opened, repairs: Repairs, component: Mapping[tuple[int, str], str]) -> Repair | None:
     """The first repair that an order may claim."""
     its = component[one.device, one.mode]
-    fitting = (
-        repair
-        for repair in repairs
-        if repair.device == one.device
-        and repair.component in (its, "*")
-        and one.ts < repair.ts <= one.ts + HORIZON
+    return next(
+        (
+            repair
+            for repair in repairs.get(one.device, ())
+            if repair.component in (its, "*") and one.ts < repair.ts <= one.ts + HORIZON
+        ),
+        None,
     )
-    return min(fitting, key=lambda repair: repair.ts, default=None)
 
 
 def total(outcomes: Sequence[Outcome]) -> Outcome:

@@ -12,11 +12,13 @@ from analytics.backtest import Report
 from analytics.episodes import HORIZON, Outcome, Repair
 from analytics.honesty.scores import deciles
 from analytics.store import microseconds, moment
-from analytics.whatif.foreseen import FOR_EVER, Source
 from analytics.whatif.orders import SAME, Ordered, Pair
+from analytics.whatif.spoken import FOR_EVER, Source
 from kit.database import Conn, rows
 
 MOST_ORDERS = 2_000
+MOST_MISSING = 50
+OPENED = ("opened", "reopened")  # as in fsm.episode_signal
 
 
 def of(conn: Conn, report: Report) -> dict[str, Any]:
@@ -27,6 +29,9 @@ def of(conn: Conn, report: Report) -> dict[str, Any]:
     shown = sorted(report.orders, key=lambda pair: pair.status == "stay")[:MOST_ORDERS]
     shown.sort(key=lambda pair: pair.first.ts)
     numbers = _numbers(conn, report.repairs)
+    of_device = defaultdict[int, list[Pair]](list)
+    for pair in report.orders:
+        of_device[pair.first.device_id].append(pair)
     return {
         "rows": report.rows,
         "tuning_id": report.tuning_id,
@@ -47,7 +52,9 @@ def of(conn: Conn, report: Report) -> dict[str, Any]:
             for side, sources in zip(("live", "changed"), report.predictions, strict=True)
         },
         "learned": [asdict(one) for one in report.learned],
-        "failures": [_failure(repair, report.orders, uids, numbers) for repair in report.repairs],
+        "differences": [asdict(one) for one in report.differences],
+        "real": _real(report.orders, links, report.start, report.end),
+        "failures": [_failure(repair, of_device[repair.device], uids, numbers) for repair in report.repairs],
     }  # fmt: skip
 
 
@@ -100,12 +107,32 @@ def _links(conn: Conn, start: datetime, end: datetime) -> dict[tuple[int, str], 
     found = defaultdict[tuple[int, str], list[Any]](list)
     for row in rows(
         conn,
-        """select device_id, failure_mode, raised_at, order_id, number from reports.alarm_honesty
+        """select device_id, failure_mode, raised_at, order_id, number, outcome from reports.alarm_honesty
            where order_id is not null and raised_at between %s and %s""",
         (start - SAME, end + SAME),
     ):
         found[row["device_id"], row["failure_mode"]].append(row)
     return found
+
+
+def _real(
+    pairs: Sequence[Pair], links: Mapping[tuple[int, str], list[Any]], start: datetime, end: datetime
+) -> dict[str, Any]:
+    """The automatic orders that were really opened in the period, and which of them the side in force opens again."""
+    again = defaultdict[tuple[int, str], list[datetime]](list)
+    for pair in pairs:
+        if pair.live is not None:
+            again[pair.live.device_id, pair.live.failure_mode].append(pair.live.ts)
+    first: dict[int, tuple[datetime, str, tuple[int, str]]] = {}
+    for key, its in links.items():
+        for link in its:
+            if start <= link["raised_at"] <= end and link["outcome"] in OPENED:
+                told = link["raised_at"], link["number"], key
+                first[link["order_id"]] = min(told, first.get(link["order_id"], told))
+    missing = sorted(
+        number for ts, number, key in first.values() if not any(abs(ts - at) <= SAME for at in again[key])
+    )
+    return {"orders": len(first), "again": len(first) - len(missing), "missing": missing[:MOST_MISSING]}
 
 
 def _numbers(conn: Conn, repairs: Sequence[Repair]) -> dict[str, int]:

@@ -6,11 +6,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from analytics.block import Reset
+import numpy as np
+
+from analytics.block import Block, Event, Reset
 from analytics.definitions import HOUR
 from analytics.detectors.protocol import Finding
 from analytics.engine import Engine
-from analytics.episodes import HORIZON, Episodes, Opened, Outcome, Repair, claim, outcome
+from analytics.episodes import HORIZON, Episodes, Opened, Outcome, Repair, Repairs, by_device, claim, outcome
 from analytics.prediction.decision import Costs
 from analytics.store import moment
 from analytics.whatif.orders import Ordered
@@ -18,27 +20,48 @@ from analytics.whatif.rows import Piece
 
 
 class Run:
-    """One way to tune the engines, and what it has found."""
+    """One way to tune the engines, and what it has found.
 
-    def __init__(self, engines: Mapping[str, Engine]) -> None:
-        self._engines = engines
-        self._waiting: list[Reset] = []
+    Args:
+        engines: made anew for each partition, by device type. There are as many as live uses, because what is known of
+            a fleet is learned in each by itself.
+    """
+
+    def __init__(self, engines: Callable[[], Mapping[str, Engine]], partitions: int = 1) -> None:
+        self._engines = [engines() for _ in range(partitions)]
+        self._waiting: dict[int, list[Reset]] = {}
         self.found: list[tuple[int, Finding]] = []
 
     def take(self, piece: Piece) -> None:
         """Step through a piece."""
-        self._waiting += piece.resets
-        for model in sorted(piece.blocks.keys() | piece.events.keys()):
-            engine = self._engines[model]
-            block, events = piece.blocks.get(model, engine.nothing()), piece.events.get(model, [])
+        for reset in piece.resets:
+            self._waiting.setdefault(reset.device, []).append(reset)
+        for part, engines in enumerate(self._engines):
+            for model in sorted(piece.blocks.keys() | piece.events.keys()):
+                self._step(part, engines[model], piece.blocks.get(model), piece.events.get(model, []))
+            if piece.learn:
+                for engine in engines.values():
+                    if engine.devices:
+                        engine.refresh_fleet()
+
+    def _step(self, part: int, engine: Engine, block: Block | None, events: Sequence[Event]) -> None:
+        """The rows and events of the devices of one partition."""
+        count, block = len(self._engines), engine.nothing() if block is None else block
+        if count > 1:
+            block = block.take(np.flatnonzero(block.device % count == part))
+            events = [event for event in events if event.device % count == part]
+        if not len(block) and not events:
+            return
+        resets: list[Reset] = []
+        if self._waiting:
             present = set(block.device.tolist()) | {event.device for event in events}
-            done = engine.step(block, events, [reset for reset in self._waiting if reset.device in present])
-            self._waiting = [reset for reset in self._waiting if reset not in done.applied]
-            self.found += done.findings
-        if piece.learn:
-            for engine in self._engines.values():
-                if engine.devices:
-                    engine.refresh_fleet()
+            resets = [r for device in present & self._waiting.keys() for r in self._waiting[device]]
+        done = engine.step(block, events, sorted(resets, key=lambda reset: reset.id))
+        for reset in done.applied:
+            left = [one for one in self._waiting.pop(reset.device) if one != reset]
+            if left:
+                self._waiting[reset.device] = left
+        self.found += done.findings
 
     def orders(
         self,
@@ -91,10 +114,11 @@ class Judged:
 
     def orders(self) -> list[Ordered]:
         """Each with its verdict."""
-        return [self._ordered(order, finding) for order, finding in self.opened]
+        there = by_device(self.repairs)
+        return [self._ordered(order, finding, there) for order, finding in self.opened]
 
-    def _ordered(self, order: Opened, finding: Finding) -> Ordered:
-        repair = claim(order, self.repairs, self.components)
+    def _ordered(self, order: Opened, finding: Finding, repairs: Repairs) -> Ordered:
+        repair = claim(order, repairs, self.components)
         over = order.ts + HORIZON <= self.until
         return Ordered(
             order.device, self.model_of[order.device], order.mode, self.components[order.device, order.mode],
