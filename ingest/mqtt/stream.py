@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import repeat
 from typing import Any
 
 from ingest.mqtt import codec
@@ -11,6 +12,12 @@ from ingest.mqtt.packets import V5, V311, Malformed, Reason
 
 MOST_KNOWN = 1000
 LONGEST_KNOWN = 256
+
+
+HEAD = 5
+MOST_HEADS = 5000
+Head = tuple[int, int, int, bool]
+_heads: dict[bytes, Head] = {}
 
 
 class Stream:
@@ -84,47 +91,40 @@ class Stream:
         self, make: Callable[..., Any], who: tuple[Any, Any, Any], messages: list[Any], acks: list[bytes]
     ) -> None:
         """Read on as long as messages are usual."""
-        data, at, limit, known, five = self._data, self._at, self.limit, self._known, self.version == V5
-        size, add, acknowledge, look_up = len(data), messages.append, acks.append, known.get
-        uid, client_id, now = who
-        while at + 4 <= size:
-            first, length, more, start = data[at], data[at + 1], data[at + 2], at + 2
-            if first & 0xFD != 0x30:
+        data, at, limit, five = self._data, self._at, self.limit, self.version == V5
+        size, known, heads = len(data), self._known.get, _heads.get
+        topics, payloads = list[str](), list[bytes]()
+        on, say, acknowledge = topics.append, payloads.append, acks.append
+        while at + HEAD <= size:
+            head = heads(data[at : at + HEAD]) or _head(data[at : at + HEAD])
+            if head is None:
                 break
-            if length > 0x7F:
-                if more < 0x80:
-                    length, start = length & 0x7F | more << 7, at + 3
-                else:
-                    length, start = _long_length(data, at + 1)
-            end = start + length
-            if length < 2 or end > size or end - at > limit:
+            topic_at, body, end, has_id = head
+            if end > limit or at + end > size:
                 break
-            body = start + 2 + (data[start] << 8 | data[start + 1])
-            topic = look_up(data[start + 2 : body])
+            body += at
+            topic = known(data[at + topic_at : body])
             if topic is None:
                 break
-            if first & 2:
+            if has_id:
                 packet_id = data[body : body + 2]
                 body += 2
                 if packet_id == b"\0\0":
                     break
                 if five:
-                    if body >= end or data[body]:
+                    if data[body]:
                         break
                     body += 1
-                if body > end:
-                    break
                 acknowledge(b"\x40\x02" + packet_id)
-            else:
-                if five:
-                    if body >= end or data[body]:
-                        break
-                    body += 1
-                if body > end:
+            elif five:
+                if data[body]:
                     break
-            add(make((topic, data[body:end], uid, client_id, now)))
-            at = end
+                body += 1
+            at += end
+            on(topic)
+            say(data[body:at])
         self._at = at
+        messages += map(make, zip(topics, payloads, *map(repeat, who), strict=False))
 
     def _unusual(self) -> p.Packet | None:
         """Read one packet, whatever it is."""
@@ -142,6 +142,24 @@ class Stream:
             self.version = packet.version
         self._at = end
         return packet
+
+
+def _head(first: bytes) -> Head | None:
+    """Where, from a packet's first byte on, its topic, what follows that, and the next packet begin, and whether it has
+    a packet id; None when it is no PUBLISH of the short way. Devices send the same few again and again."""
+    kind, length, more = first[:3]
+    at = 2
+    if length > 0x7F:
+        if more > 0x7F:
+            return None
+        length, at = length & 0x7F | more << 7, 3
+    body, end, has_id = at + 2 + (first[at] << 8 | first[at + 1]), at + length, bool(kind & 2)
+    if kind & 0xFD != 0x30 or end <= body + 2 * has_id:
+        return None
+    if len(_heads) >= MOST_HEADS:
+        _heads.clear()
+    _heads[first] = found = at + 2, body, end, has_id
+    return found
 
 
 def _long_length(data: bytes, at: int) -> tuple[int, int]:
