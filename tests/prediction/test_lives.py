@@ -130,3 +130,14 @@ def test_hours_are_read_as_they_were_stored(db: Conn, fleet: list[int]) -> None:
     assert read.values.shape == (len(fleet), 72, 2)
     assert read.run[:, 1:].sum() == len(fleet) * 53  # 18 of 24, the first hour has no counter before it
     assert stored.hours(db, MODEL, moment(START - 3 * DAY), moment(START)) is None
+
+
+def test_what_the_counter_gained_over_silent_hours_was_run_in_them() -> None:
+    nan = np.nan
+    counter = np.array([[5.0, nan, nan, 8.0, nan, nan, 9.5, 9.5], [5.0, nan, nan, 900.0, nan, nan, 1.0, 2.0]])
+    state = np.where(np.isfinite(counter), 3.0, nan)
+    found = operating(counter, state, np.isfinite(counter))
+    assert found[0].tolist() == [1.0, 1.0, 1.0, 1.0, 0.5, 0.5, 0.5, 0.0]
+    assert found[1].tolist() == [1.0, 0.0, 0.0, 1.0, 0.0, 0.0, 1.0, 1.0]  # it was exchanged, twice
+    silent = np.array([[5.0, *[nan] * 20, 25.0]])
+    assert operating(silent, silent * 0 + 3, np.isfinite(silent)).sum() == 2  # nobody knows when
