@@ -5,11 +5,11 @@ from __future__ import annotations
 from ingest import formats
 from ingest.message import Refused
 from ingest.sparkplug import names
-from ingest.topics import THINGSBOARD
+from ingest.topics import THINGSBOARD_TOPICS
 from kit.settings import Ingest
 
 # Attributes, remote calls, claims: ThingsBoard's clients say and ask them unasked. They are acknowledged and dropped.
-_THINGSBOARD = "v1/devices/me/"
+_THINGSBOARD = ("v1/devices/me/", "v2/a", "v2/r/", "v2/fw/", "v2/sw/")
 _COMMANDS = ("NCMD", "DCMD")
 _STATE = (
     "spBv1.0/STATE/",
@@ -33,11 +33,11 @@ class Customs:
 
     def ignores(self, topic: str) -> bool:
         """Whether a message on this topic is acknowledged and dropped."""
-        return topic.startswith(_THINGSBOARD) and topic != THINGSBOARD
+        return topic.startswith(_THINGSBOARD) and topic not in THINGSBOARD_TOPICS
 
     def may_hear(self, uid: str, wanted: str) -> bool:
         """Whether a topic filter outside `<prefix>/<uid>/` is granted."""
-        if wanted.startswith((_THINGSBOARD, *_STATE)):
+        if wanted.startswith((*_THINGSBOARD, *_STATE)):
             return True
         parts = wanted.split("/")
         if len(parts) < 4 or parts[0] != names.NAMESPACE or parts[2] not in _COMMANDS:

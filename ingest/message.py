@@ -49,6 +49,7 @@ class Row:
         seq: the device's own number; None: a checksum of the values is made.
         bad: values that cannot be used.
         units: of those values that do not come in the unit of the device type.
+        alone: makes a message of its topic that has this row alone, where that is not our JSON.
     """
 
     ts: int | None
@@ -56,6 +57,7 @@ class Row:
     values: dict[str, float]
     bad: list[Bad] = field(default_factory=list)
     units: dict[str, str] = field(default_factory=dict)
+    alone: Callable[[], bytes] | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass(slots=True)

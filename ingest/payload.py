@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -23,6 +24,7 @@ MAX_NAME = 63
 _MAX_SEQ = (1 << 63) - 1
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 
 
 class Telemetry(msgspec.Struct, gc=False):
@@ -82,8 +84,11 @@ def telemetry(payload: bytes) -> list[Item]:
 
 
 def thingsboard(payload: bytes) -> list[Item]:
-    """ThingsBoard's device API: `{"key": value}`, `{"ts": ms, "values": {…}}`, or arrays of either."""
-    return _each(document(payload), lambda found: _row(found if "values" in found else {"values": found}))
+    """ThingsBoard's device API: `{"key": value}`, `{"ts": ms, "values": {…}}`, or arrays of either. As there, a text
+    that is a number counts as one; true and false are 1 and 0."""
+    return _each(
+        document(payload), lambda found: _row(found if "values" in found else {"values": found}, loose=True)
+    )
 
 
 def faults(payload: bytes) -> list[Item]:
@@ -169,14 +174,15 @@ def _time(found: dict[str, Any]) -> int | None:
     return None if found.get("ts") is None else micros(found["ts"])
 
 
-def _row(found: dict[str, Any]) -> Row:
+def _row(found: dict[str, Any], *, loose: bool = False) -> Row:
     _single(found, "ts", "seq", "values", "units")
     values = found.get("values")
     if not isinstance(values, dict):
         raise Refused("bad_fields", 'Expected {"ts": …, "values": {"name": number, …}}; values is missing.')
     if not values:
         raise Refused("empty", "values holds no reading.")
-    return Row(_time(found), sequence(found.get("seq")), *sort_values(values), _units(found.get("units")))
+    good, bad = sort_values(values, loose=loose)
+    return Row(_time(found), sequence(found.get("seq")), good, bad, _units(found.get("units")))
 
 
 def _units(given: Any) -> dict[str, str]:
@@ -200,17 +206,27 @@ def sequence(seq: Any) -> int | None:
     return seq
 
 
-def sort_values(values: dict[str, Any]) -> tuple[dict[str, float], list[Bad]]:
-    """The usable values, and the others with their reasons."""
+def number(value: Any) -> Any:
+    """What other formats mean by a number: true and false, and a text such as `"21.5"`. Anything else as it is."""
+    if isinstance(value, bool):
+        return int(value)
+    if isinstance(value, str) and len(value) <= MAX_NAME and _NUMBER.fullmatch(value.strip()):
+        return float(value)
+    return value
+
+
+def sort_values(values: dict[str, Any], *, loose: bool = False) -> tuple[dict[str, float], list[Bad]]:
+    """The usable values, and the others with their reasons; `loose`: what `number` takes for one is one."""
     twice = values.names if isinstance(values, Doubled) else frozenset()
     good: dict[str, float] = {}
     bad: list[Bad] = []
-    for name, value in values.items():
+    for name, given in values.items():
+        value = number(given) if loose else given
         found = _wrong(name, value, twice)
         if found is None:
             good[name] = float(value)
         else:
-            bad.append(Bad(clean(name, MAX_NAME), _show(value), *found))
+            bad.append(Bad(clean(name, MAX_NAME), _show(given), *found))
     return good, bad
 
 

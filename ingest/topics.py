@@ -15,6 +15,7 @@ CODECS: dict[str, Codec] = {
     "status": payload.states,
 }
 THINGSBOARD = "v1/devices/me/telemetry"
+THINGSBOARD_TOPICS = frozenset((THINGSBOARD, "v2/t", "v2/t/j"))  # the others are its short forms
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,10 +80,10 @@ class Topics:
         return Target(parts[-2], CODECS[parts[-1]], quick=parts[-1] == "telemetry")
 
     def _thingsboard(self, topic: str, login: str | None) -> Target | None:
-        if topic != THINGSBOARD:
+        if topic not in THINGSBOARD_TOPICS:
             return None
         if login is None:
             raise Refused(
-                "no_device", f"{THINGSBOARD} tells the device by its login; behind a broker there is none."
+                "no_device", f"{topic} tells the device by its login; behind a broker there is none."
             )
         return Target(login, payload.thingsboard)

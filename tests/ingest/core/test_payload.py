@@ -182,9 +182,17 @@ def test_thingsboard_json_is_read_in_all_its_forms() -> None:
     assert row(payload.thingsboard(b'{"a": 1, "b": 2.5}')).values == {"a": 1.0, "b": 2.5}
     assert row(payload.thingsboard(b'{"ts": 1700000000000, "values": {"a": 1}}')).ts == 1_700_000_000_000_000
     assert len(payload.thingsboard(b'[{"a": 1}, {"ts": 1700000000000, "values": {"a": 1}}]')) == 2
-    mixed = row(payload.thingsboard(b'{"a": 1, "label": "pump", "open": true}'))
-    assert mixed.values == {"a": 1.0}
+    mixed = row(
+        payload.thingsboard(b'{"a": " 1e1 ", "label": "pump", "open": true, "none": null, "o": {"a": 1}}')
+    )
+    assert mixed.values == {"a": 10.0, "open": 1.0}
+    assert {bad.item for bad in mixed.bad} == {"label", "none", "o"}
     assert {bad.reason for bad in mixed.bad} == {"not_a_number"}
+
+
+@pytest.mark.parametrize("text", ["", "nan", "inf", "1_000", "0x10", "1,5", "1.5 mm", "٣", "1" * 64])
+def test_a_text_that_is_no_plain_number_is_none(text: str) -> None:
+    assert payload.number(text) == text
 
 
 def test_states_and_faults_have_their_defaults() -> None:

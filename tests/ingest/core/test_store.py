@@ -243,11 +243,13 @@ def test_a_batch_of_a_store_and_forward_device_is_taken_item_by_item(writer: Con
     assert scalar(writer, "select payload from ingest.dead_letter").startswith(b'{"ts": 5')
 
 
-def test_thingsboard_devices_are_told_by_their_login(writer: Conn, store: Store) -> None:
-    take(writer, store, [arrival("v1/devices/me/telemetry", {"flow": 3}, uid="P-3")])
+@pytest.mark.parametrize("topic", ["v1/devices/me/telemetry", "v2/t", "v2/t/j"])
+def test_thingsboard_devices_are_told_by_their_login(writer: Conn, store: Store, topic: str) -> None:
+    take(writer, store, [arrival(topic, {"flow": 3}, uid="P-3")])
     assert writer.execute(
         "select uid from ingest.telemetry t join ingest.device d on d.id = t.device_id"
     ).fetchall() == [("P-3",)]
+    assert take(writer, store, [arrival(topic, {"flow": 3})]).refused == {"no_device": 1}
 
 
 def test_the_newest_by_event_time_is_the_present(writer: Conn, store: Store) -> None:
