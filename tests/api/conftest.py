@@ -17,7 +17,7 @@ from api.server import listen, serve
 from kit import database
 from kit.database import connect
 from kit.settings import Api, Settings
-from meantime import postgres, schema
+from meantime import postgres
 from tests.api import scene as scenes
 from tests.api.scene import Scene
 
@@ -66,8 +66,7 @@ class Installation:
 def scene_database(server: postgres.Server, template: str) -> tuple[str, Scene]:
     """A database with the scene, to be cloned."""
     name = f"scene_{uuid.uuid4().hex[:8]}"
-    schema.ensure_database(server.dsn("postgres"), name)
-    schema.migrate(server.dsn(name))
+    _clone(server, template, name)
     with connect(server.dsn(name), application="scene", autocommit=True) as conn:
         return name, scenes.build(conn)
 
@@ -77,14 +76,21 @@ def installation(server: postgres.Server, scene_database: tuple[str, Scene]) -> 
     """The API on a clone of the scene; the module's tests share it."""
     source, scene = scene_database
     name = f"api_{uuid.uuid4().hex[:8]}"
+    _clone(server, source, name)
+    dsn = server.dsn(name)
+    yield from _serving(dsn, Settings(database_url=dsn, api=Api(port=0)), scene)
+    with psycopg.connect(server.dsn("postgres"), autocommit=True) as admin:
+        admin.execute(sql.SQL("drop database {} with (force)").format(sql.Identifier(name)))
+
+
+def _clone(server: postgres.Server, source: str, name: str) -> None:
+    """Copying files is several times as quick as writing them through the log, with the files in memory."""
     with psycopg.connect(server.dsn("postgres"), autocommit=True) as admin:
         admin.execute(
-            sql.SQL("create database {} template {}").format(sql.Identifier(name), sql.Identifier(source))
+            sql.SQL("create database {} template {} strategy file_copy").format(
+                sql.Identifier(name), sql.Identifier(source)
+            )
         )
-        dsn = server.dsn(name)
-        settings = Settings(database_url=dsn, api=Api(port=0))
-        yield from _serving(dsn, settings, scene)
-        admin.execute(sql.SQL("drop database {} with (force)").format(sql.Identifier(name)))
 
 
 def _serving(dsn: str, settings: Settings, scene: Scene) -> Iterator[Installation]:
