@@ -30,6 +30,7 @@ def main(model: str, parent: int | None = None, iterations: int | None = None) -
     dsn = url(settings.load())
     with connect(dsn, role=ROLE, application="analytics.learn", autocommit=True) as conn:
         conn.execute("set idle_in_transaction_session_timeout = 0")
+        conn.execute("set statement_timeout = 0")  # a year of a large fleet's hours is read at once
         with conn.transaction():
             found = train.train(conn, model, clock.now(conn), settings=of_failures)
         with conn.transaction():

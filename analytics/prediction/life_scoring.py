@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from analytics.definitions import Ints
@@ -34,7 +35,7 @@ def score(conn: Conn, model: str, now: datetime) -> int:
         version for version in store.in_force(conn, life_train.KIND, model).values()
         if not life_store.lives_at(conn, version.id, ended)
     ]  # fmt: skip
-    return sum(_score(conn, model, version, ended) for version in versions)
+    return _score(conn, model, versions, ended)
 
 
 def again(conn: Conn, model: str, device: int, since: datetime) -> int:
@@ -42,26 +43,34 @@ def again(conn: Conn, model: str, device: int, since: datetime) -> int:
     done = 0
     for version in store.in_force(conn, life_train.KIND, model).values():
         for ts in life_store.life_times(conn, version.id, device, since):
-            done += _score(conn, model, version, ts, device)
+            done += _score(conn, model, [version], ts, device)
     return done
 
 
-def _score(conn: Conn, model: str, version: store.Version, at: datetime, device: int | None = None) -> int:
+def _score(
+    conn: Conn, model: str, versions: Sequence[store.Version], at: datetime, device: int | None = None
+) -> int:
     """Everything as it was known at `at`, except that rows may have come since."""
-    hours = stored.hours(conn, model, at - LOOK_BACK, at, device)
+    hours = stored.hours(conn, model, at - LOOK_BACK, at, device) if versions else None
     there = stored.population(conn, model, device)
-    if hours is None or there is None or version.component not in there[1]:
+    if hours is None or there is None:
         return 0
-    try:
-        fitted = store.load(conn, version.id, LifeModel)
-        devices, components = there
+    devices, components = there
+    failures = stored.failures(conn, model, at, devices, components)
+    repairs = stored.repairs(conn, model, at, devices, components)
+    done = 0
+    for version in versions:
+        if version.component not in components:
+            continue
         kind = components.index(version.component)
-        failures = stored.failures(conn, model, at, devices, components).only(kind)
-        repairs = stored.repairs(conn, model, at, devices, components).only(kind)
-        return _predict(conn, version, fitted, hours, devices, failures, repairs, at)
-    except Invalid as error:
-        log.warning("model cannot be used", version=version.id, model=model, error=error.message)
-        return 0
+        try:
+            fitted = store.load(conn, version.id, LifeModel)
+            done += _predict(
+                conn, version, fitted, hours, devices, failures.only(kind), repairs.only(kind), at
+            )
+        except Invalid as error:
+            log.warning("model cannot be used", version=version.id, model=model, error=error.message)
+    return done
 
 
 def _predict(

@@ -68,7 +68,7 @@ def hours(
     if begun is None:
         return None
     first = max(first, microseconds(begun) // HOUR)
-    names = [*metrics, *special.values()]
+    names = [*metrics, *(name for role, name in special.items() if role == "state")]
     table = _values(conn, there[0], names, first, last, 1)
     counter = _values(conn, there[0], [special["run_hours"]], first, last, 1, "last")[..., 0] if (
         "run_hours" in special) else np.full(table.shape[:2], np.nan)  # fmt: skip
@@ -96,16 +96,14 @@ def _names(conn: Conn, query: Any, model: str) -> tuple[str, ...]:
     return tuple(name for (name,) in conn.execute(query, (model,)))
 
 
-_STEPS: LiteralString = """
-    select device_id, metric, array_agg(step), array_agg(figure) from (
-        select r.device_id, r.metric,
-               (div(extract(epoch from r.bucket)::bigint, %(seconds)s) - %(begin)s)::int as step,
-               sum(r.{figure} * r.n) / sum(r.n) as figure
-        from ingest.reading_hour r
-        where r.device_id = any(%(devices)s) and r.metric = any(%(metrics)s) and r.n > 0
-          and r.bucket >= to_timestamp(%(first)s::float8) and r.bucket < to_timestamp(%(last)s::float8)
-        group by 1, 2, 3) steps
+_HOURS: LiteralString = """
+    select r.device_id, r.metric, array_agg((extract(epoch from r.bucket)::bigint / 3600 - %(begin)s)::int),
+           array_agg(r.{figure}), array_agg(r.n)
+    from ingest.reading_hour r
+    where r.device_id = any(%(devices)s) and r.metric = any(%(metrics)s) and r.n > 0
+      and r.bucket >= to_timestamp(%(first)s::float8) and r.bucket < to_timestamp(%(last)s::float8)
     group by 1, 2"""
+AT_ONCE = 32  # devices in a query: its arrays are held in memory
 
 
 def _values(
@@ -113,19 +111,24 @@ def _values(
     figure: LiteralString = "mean",
 ) -> Floats:  # fmt: skip
     """[device, step, metric] weighted means of a figure of the hourly rollups over steps of so many hours."""
-    seconds = step_hours * 3600
-    found = conn.cursor(binary=True).execute(
-        _STEPS.replace("{figure}", figure),
-        {
-            "devices": devices.tolist(), "metrics": list(metrics), "seconds": seconds, "begin": first,
-            "first": first * seconds, "last": last * seconds,
-        },
-    ).fetchall()  # fmt: skip
     values = np.full((len(devices), last - first, len(metrics)), np.nan)
     row = {int(device): at for at, device in enumerate(devices)}
     column = {metric: at for at, metric in enumerate(metrics)}
-    for device, metric, steps, figures in found:
-        values[row[device], steps, column[metric]] = figures
+    cursor = conn.cursor(binary=True)
+    for some in range(0, len(devices), AT_ONCE):
+        cursor.execute(
+            _HOURS.replace("{figure}", figure),
+            {
+                "devices": devices[some : some + AT_ONCE].tolist(), "metrics": list(metrics),
+                "begin": first * step_hours, "first": first * step_hours * 3600, "last": last * step_hours * 3600,
+            },
+        )  # fmt: skip
+        for device, metric, hours, figures, counts in cursor:
+            step, weight = np.asarray(hours) // step_hours, np.asarray(counts, np.float64)
+            total = np.bincount(step, weight * np.asarray(figures, np.float64), last - first)
+            weights = np.bincount(step, weight, last - first)
+            there = weights > 0
+            values[row[device], there, column[metric]] = total[there] / weights[there]
     return values
 
 
