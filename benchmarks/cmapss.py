@@ -10,7 +10,10 @@ from __future__ import annotations
 
 import argparse
 import gzip
+import warnings
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -50,9 +53,15 @@ def main() -> None:
 
 def run(folder: Path, subset: str, settings: remaining_life.Settings) -> dict[str, float]:
     """Fit on the training file, predict the test file; the figures by name."""
-    model = remaining_life.fit(_runs(_table(folder, f"train_{subset}"), failed=True), settings)
-    life = model.predict(_runs(_table(folder, f"test_{subset}"), failed=False))
+    learned = _runs(_table(folder, f"train_{subset}"), failed=True)
+    asked = _runs(_table(folder, f"test_{subset}"), failed=False)
     truth = _table(folder, f"RUL_{subset}")[:, 0]
+    if len(truth) != len(asked):
+        raise Invalid(
+            f"RUL_{subset} has {len(truth)} lines, test_{subset} has {len(asked)} units; one a unit."
+        )
+    model = remaining_life.fit(learned, settings)
+    life = model.predict(asked)
     return score(life, truth, settings.cap) | {
         "rmse_held_out": round(model.held_out["rmse"], 3),
         "regimes": len(model.regimes.mean),
@@ -76,14 +85,25 @@ def score(life: remaining_life.Life, truth: Floats, cap: float) -> dict[str, flo
 def _table(folder: Path, name: str) -> Floats:
     for path, opener in ((folder / f"{name}.txt", open), (folder / f"{name}.txt.gz", gzip.open)):
         if path.exists():
-            with opener(path, "rt") as file:
-                return np.loadtxt(file, ndmin=2)
+            return _read(path, opener)
     raise Invalid(f"There is neither {name}.txt nor {name}.txt.gz in {folder}.")
+
+
+def _read(path: Path, opener: Callable[..., Any]) -> Floats:
+    try:
+        with opener(path, "rt") as file, warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # an empty file: refused below
+            table = np.loadtxt(file, ndmin=2)
+    except (OSError, EOFError, ValueError) as error:
+        raise Invalid(f"{path} cannot be read as a table of numbers: {error}") from error
+    if not table.size or not np.isfinite(table).all():
+        raise Invalid(f"{path} must hold numbers in all its lines; it is empty or some are missing.")
+    return table
 
 
 def _runs(table: Floats, *, failed: bool) -> list[Run]:
     """Columns: unit, cycle, three settings, sensors. Units in the order of their numbers."""
-    if not len(table) or table.shape[1] < 3 + SETTINGS:
+    if table.shape[1] < 3 + SETTINGS:
         raise Invalid(
             f"A row must hold unit, cycle, {SETTINGS} settings and sensors; the table is {table.shape}."
         )
