@@ -61,12 +61,26 @@ def record(conn: Conn, user: User | None, ask: Ask) -> Record:
     return Record(since, until, units, events, catalog(conn))
 
 
-# Most questions are about all there is: then the ages stand in two rows a device, and nothing has to be searched.
-_UNITS: Final[LiteralString] = """
-    select a.id, d.uid, d.model, a.site_id, s.customer_id, f.first_ts,
-           coalesce(case when %(since)s = timestamptz '-infinity' then f.age end,
-                    reports.life_at(a.id, %(since)s), 0) as age_from,
-           coalesce(case when n.ts <= %(until)s then n.life end, reports.life_at(a.id, %(until)s), 0) as age_to,
+# A device's age at a moment stands in the newest day until then (one look into the index), or in its first one; only
+# where no counted reading fell on that day the days around it have to be asked (life_at).
+_AGE: Final[LiteralString] = """
+    case when {day} is null then coalesce(f.age, reports.life_at(a.id, {at}), 0)
+         when ({day}).life is null then coalesce(reports.life_at(a.id, {at}), 0)
+         when ({day}).day < ({at} at time zone 'UTC')::date then ({day}).life + ({day}).hours - ({day}).counted
+         else reports.life_on({at}, f.first_ts, {day}) end"""
+_NEWEST: Final[LiteralString] = """
+        select h as day from ingest.run_hours_day h
+        where h.device_id = a.id and h.day <= ({at} at time zone 'UTC')::date order by h.day desc limit 1"""
+_SINCE: Final[LiteralString] = "%(since)s::timestamptz"
+_UNTIL: Final[LiteralString] = "%(until)s::timestamptz"
+_UNITS: Final[LiteralString] = (
+    """
+    select a.id, d.uid, d.model, a.site_id, s.customer_id, f.first_ts, """
+    + _AGE.replace("{day}", "b.day").replace("{at}", _SINCE)
+    + """ as age_from,
+           case when n.ts <= %(until)s then n.life else """
+    + _AGE.replace("{day}", "e.day").replace("{at}", _UNTIL)
+    + """ end as age_to,
            coalesce(f.age, reports.life_at(a.id, '-infinity'), 0) as age_first
     from fsm.device a join ingest.device d on d.id = a.id join fsm.site s on s.id = a.site_id
     left join ingest.run_hours n on n.device_id = a.id
@@ -74,9 +88,16 @@ _UNITS: Final[LiteralString] = """
         select coalesce(h.first_ts, h.day::timestamp at time zone 'UTC') as first_ts, h.life - h.counted as age
         from ingest.run_hours_day h
         where h.device_id = a.id order by h.day limit 1) f on true
+    left join lateral ("""
+    + _NEWEST.replace("{at}", _SINCE)
+    + """) b on true
+    left join lateral ("""
+    + _NEWEST.replace("{at}", _UNTIL)
+    + """) e on n.ts is null or n.ts > %(until)s
     where (%(model)s = '' or d.model = %(model)s) and (%(site_id)s::int is null or a.site_id = %(site_id)s)
       and (%(customer_id)s::int is null or s.customer_id = %(customer_id)s)
       and (%(device)s = '' or d.uid = %(device)s)"""
+)
 
 
 def _devices(conn: Conn, user: User | None, ask: Ask, until: datetime) -> list[dict[str, Any]]:

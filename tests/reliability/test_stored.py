@@ -82,6 +82,42 @@ def test_the_age_at_an_event_is_that_of_its_moment_on_whatever_day(db: Conn, wor
         assert event.age_after == pytest.approx(life_at(db, world.device, event.ended), abs=1e-9)
 
 
+@pytest.mark.parametrize(
+    "moment",
+    ["2026-02-10 05:00", "2026-03-01 03:00", "2026-03-01 09:30", "2026-03-11 05:00", "2026-03-12 05:00",
+     "2026-03-13 05:00", "2026-03-14 05:00", "2026-03-15 20:00", "2026-03-16 01:00", "2026-03-30 23:00"],
+)  # fmt: skip
+def test_a_period_takes_the_devices_at_the_age_they_had_at_its_ends(
+    db: Conn, world: factory.World, moment: str
+) -> None:
+    new = scalar(db, "select id from ingest.device where uid = 'new'")
+    for change in (  # first heard of at 06:00; two days it stood still, and two without a counted reading
+        """update ingest.run_hours_day set hours = 18, counted = 18, first_ts = day + interval '6 hours'
+           where device_id = %s and day = '2026-03-01'""",
+        "delete from ingest.run_hours_day where device_id = %s and day in ('2026-03-11', '2026-03-12')",
+        "update ingest.run_hours_day set life = life - 48 where device_id = %s and day > '2026-03-12'",
+        """update ingest.run_hours_day set counted = 0, first_ts = null, ts = null, raw = null, life = null
+           where device_id = %s and day in ('2026-03-13', '2026-03-14')""",
+        """update ingest.run_hours_day set counted = 20, ts = day + interval '18 hours', life = life - 4
+           where device_id = %s and day = '2026-03-15'""",
+    ):
+        db.execute(change, (world.device,))
+    db.execute(  # its first days have no counted reading
+        """update ingest.run_hours_day set counted = 0, first_ts = null, ts = null, raw = null, life = null
+           where device_id = %s and day < '2026-03-04'""",
+        (new,),
+    )
+    at = utc(moment)
+    after = reliability_record.record(db, None, Ask(since=at)).units
+    before = reliability_record.record(db, None, Ask(since=utc("2026-01-01 00:00"), until=at)).units
+    assert [unit.age_from for unit in after] == pytest.approx(
+        [life_at(db, u.id, at) for u in after], abs=1e-9
+    )
+    assert [unit.age_to for unit in before] == pytest.approx(
+        [life_at(db, u.id, at) for u in before], abs=1e-9
+    )
+
+
 def test_a_device_that_never_reported_has_no_age(db: Conn, world: factory.World) -> None:
     silent = factory.device(db, world.site, uid="silent")
     assert scalar(db, "select reports.life_at(%s, 'infinity')", (silent,)) is None
