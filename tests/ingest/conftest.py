@@ -23,17 +23,22 @@ def hyper_database() -> Iterator[str]:
     """A migrated database, made by the migration: cloning one with the extension fails now and then."""
     server = os.environ["MEANTIME_TEST_TIMESCALE_DSN"]
     name = f"t_{uuid.uuid4().hex[:12]}"
-    with psycopg.connect(server, autocommit=True) as admin:
-        admin.execute(sql.SQL("create database {}").format(sql.Identifier(name)))
-        try:
-            dsn = make_conninfo(server, dbname=name)
-            schema.migrate(dsn)
-            schema.migrate(dsn)
-            with connect(dsn, autocommit=True) as conn:
-                populate(conn)
-            yield dsn
-        finally:
-            admin.execute(sql.SQL("drop database {} with (force)").format(sql.Identifier(name)))
+    _administer(sql.SQL("create database {}").format(sql.Identifier(name)))
+    try:
+        dsn = make_conninfo(server, dbname=name)
+        schema.migrate(dsn)
+        schema.migrate(dsn)
+        with connect(dsn, autocommit=True) as conn:
+            populate(conn)
+        yield dsn
+    finally:
+        _administer(sql.SQL("drop database {} with (force)").format(sql.Identifier(name)))
+
+
+def _administer(statement: sql.Composed) -> None:
+    """By a connection of its own: one that is kept would not outlive a test that kills the server."""
+    with psycopg.connect(os.environ["MEANTIME_TEST_TIMESCALE_DSN"], autocommit=True) as admin:
+        admin.execute(statement)
 
 
 @pytest.fixture(scope="session")
@@ -54,10 +59,23 @@ def hyper(hyper_dsn: str) -> Iterator[Conn]:
 
 
 @pytest.fixture
-def community(hyper: Conn) -> Conn:
-    """The same on the Community edition; skipped by name on the Apache edition."""
-    if storage.level(hyper) != "timescale_community":
+def mortal_dsn() -> Iterator[str]:
+    """A Community database whose server may be killed: nothing else is connected to it."""
+    with hyper_database() as dsn:
+        with connect(dsn, autocommit=True) as conn:
+            _only_community(conn)
+        yield dsn
+
+
+def _only_community(conn: Conn) -> None:
+    if storage.level(conn) != "timescale_community":
         pytest.skip(
             "this server is TimescaleDB's Apache edition, which cannot compress: give a Community server's DSN"
         )
+
+
+@pytest.fixture
+def community(hyper: Conn) -> Conn:
+    """The same on the Community edition; skipped by name on the Apache edition."""
+    _only_community(hyper)
     return hyper
