@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from itertools import pairwise
 from typing import Any
 
@@ -91,15 +92,35 @@ def _difference(row: dict[str, Any], hashed: str, recomputed: dict[str, Any] | N
         english.append("The stored rows it rests on are no longer what they were (their hash differs).")
         chinese.append("其依据的存储数据已被更改（哈希值不同）。")
     if recomputed is None:
-        english.append(
-            f"The stored rows do not lead to a {row['kind']} of {row['failure_mode']} at {row['ts']}."
-        )
-        chinese.append(f"存储的数据在 {row['ts']} 未得出 {row['failure_mode']} 的 {row['kind']}。")
+        english.append("The stored rows do not lead to this detection.")
+        chinese.append("存储的数据未得出此检测结果。")
     else:
         for name in [key for key in recomputed if not _same(row[key], recomputed[key])]:
-            english.append(f"{name} is recomputed as {recomputed[name]}, stored as {row[name]}.")
-            chinese.append(f"{name} 重新计算为 {recomputed[name]}，存储为 {row[name]}。")
+            told_en, told_zh = _NAMES.get(name, (name, name))
+            then, now = (_short(one[name]) for one in (row, recomputed))
+            if then and now:
+                english.append(f"{told_en} is recomputed as {now}, stored as {then}.")
+                chinese.append(f"{told_zh}重新计算为 {now}，存储为 {then}。")
+            else:
+                english.append(f"{told_en} differs from what is stored.")
+                chinese.append(f"{told_zh}与存储的不同。")
     return " ".join(english), "".join(chinese)
+
+
+_NAMES = {
+    "rule_version": ("The version of the rule", "规则版本"),
+    "severity": ("The severity", "严重级别"),
+    "score": ("The score", "得分"),
+    "evidence": ("What drove it (values, usual levels, limits)", "依据（数值、常值、限值）"),
+    "telemetry_from": ("The beginning of its rows", "数据的起始时间"),
+}
+
+
+def _short(value: Any) -> str:
+    """A value that fits into a sentence; nothing for one that does not."""
+    if isinstance(value, datetime):
+        return f"{value:%Y-%m-%d %H:%M:%S} UTC"
+    return "" if isinstance(value, dict | list) else f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _same(stored: Any, recomputed: Any) -> bool:

@@ -49,6 +49,10 @@ class Words:
         """The text of `group.value`, or the value itself where the set is open (rules, metrics, reasons)."""
         return self._texts.get(f"{group}.{value}", str(value).replace("_", " "))
 
+    def or_none(self, group: str, value: object) -> str | None:
+        """The text of `group.value`; None where there is none."""
+        return self._texts.get(f"{group}.{value}")
+
     def named(self, group: str, *codes: str) -> str:
         """The name of the last of the codes, by the most special key that is there: `setting.shift.limit` before
         `setting.limit`; the code itself where there is none."""

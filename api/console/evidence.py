@@ -11,8 +11,8 @@ from markupsafe import Markup
 
 from api.console import charts as draw
 from api.console import format as shown
-from api.text import Words
 from api.queries import telemetry
+from api.text import Words
 from kit.database import Conn
 
 BEFORE, AFTER, MOST = timedelta(days=5), timedelta(days=1), 3

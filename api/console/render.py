@@ -15,10 +15,10 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from api import allowed
 from api.accounts import User
 from api.console import format as shown
-from api.text import LANGUAGES, words
 from api.deps import state, token_of
 from api.messages import told
 from api.permissions import may
+from api.text import LANGUAGES, words
 from kit import clock
 from kit.clock import Clock
 from kit.database import Conn

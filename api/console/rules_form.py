@@ -12,6 +12,8 @@ from fastapi import Depends, Request
 from analytics import rules_text
 from analytics.prediction.decision import Costs
 from analytics.rules import BASELINE, catalogue, differing
+from analytics.setting import UNITS
+from api.text import Words
 from kit.errors import Invalid
 
 Fields = Mapping[str, str]
@@ -43,6 +45,23 @@ def rules_of(fields: Fields) -> dict[str, dict[str, Any]]:
             table["off"] = f"on.{one.rule}" not in fields
         values[one.rule] = table
     return differing(values)
+
+
+def told(t: Words, differing: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """What differs from the defaults, one row a setting, in the reader's words: rule, name, value, unit, usual."""
+    known = {one.rule: one for one in catalogue()}
+    found = []
+    for rule, table in differing.items():
+        for name, value in table.items():
+            if name == "off":
+                text = t("rules.off" if value else "rules.on")
+                found.append({"rule": rule, "name": "", "value": text, "unit": "", "usual": None})
+                continue
+            one = known[rule].settings[name]
+            unit = UNITS[one.unit][1 if t.language == "zh" else 0]
+            found.append({"rule": rule, "name": t.named("setting", rule, name), "value": f"{value:g}", "unit": unit,
+                          "usual": f"{one.default:g}"})  # fmt: skip
+    return found
 
 
 def costs_of(fields: Fields, models: list[str]) -> dict[str, Costs]:

@@ -1,9 +1,9 @@
 """What the packages below say in English (errors, details of refused messages), in Chinese.
 
-An error or a detail is a sentence of the code with values in it. The TOML files here have the sentences, with `{names}`
-for what varies, and the same in Chinese; a sentence is found again by its fixed words. Values that are codes (`{state}`,
-`{action}`, `{role}` …) become the words of the interface, and a sentence within a sentence (`{error}`, `{detail}`)
-is put into Chinese as well. What no file knows stays as it is: a test finds the sentences that are missing.
+An error or a detail is a sentence of the code with values in it. The TOML files here have the sentences, with
+`{names}` for what varies, and the same in Chinese; a sentence is found again by its fixed words. Values that are codes
+(`{state}`, `{action}`, `{role}` …) become the words of the interface, and a sentence within a sentence (`{error}`,
+`{detail}`) is put into Chinese as well. What no file knows stays as it is: a test finds the sentences that are missing.
 """
 
 from __future__ import annotations

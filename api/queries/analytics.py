@@ -9,8 +9,9 @@ from typing import Any
 from analytics import costs, rules_text, tuning, versions
 from analytics.honesty import report
 from analytics.rules import BASELINE, catalogue, plain
-from analytics.setting import UNITS
+from analytics.setting import UNITS, Setting
 from analytics.whatif import store as backtests
+from api.text import LANGUAGES, words
 from kit.database import Conn, rows
 
 
@@ -26,12 +27,7 @@ def rules(conn: Conn, changed: dict[str, Any] | None = None) -> dict[str, Any]:
                 "rule": one.rule,
                 "off": None if one.rule == BASELINE else values[one.rule]["off"],
                 "on_by_default": one.on,
-                "settings": [
-                    {"name": s.name, "kind": s.kind.__name__, "value": values[one.rule][s.name], "default": s.default,
-                     "unit_en": UNITS[s.unit][0], "unit_zh": UNITS[s.unit][1], "low": s.low, "high": s.high,
-                     "text_en": s.text_en, "text_zh": s.text_zh}
-                    for s in one.settings.values()
-                ],
+                "settings": [_setting(one.rule, s, values[one.rule][s.name]) for s in one.settings.values()],
             }
             for one in catalogue()
         ],
@@ -40,6 +36,16 @@ def rules(conn: Conn, changed: dict[str, Any] | None = None) -> dict[str, Any]:
         "taken_up": tuning.in_use(conn),
         "changes": [asdict(change) for change in changes],
     }  # fmt: skip
+
+
+def _setting(rule: str, one: Setting, value: Any) -> dict[str, Any]:
+    """One number of a rule, with its name, unit, range and meaning in both languages."""
+    unit_en, unit_zh = UNITS[one.unit]
+    names = {f"name_{language}": words(language).named("setting", rule, one.name) for language in LANGUAGES}
+    return {
+        "name": one.name, "kind": one.kind.__name__, "value": value, "default": one.default, "low": one.low,
+        "high": one.high, "unit_en": unit_en, "unit_zh": unit_zh, "text_en": one.text_en, "text_zh": one.text_zh,
+    } | names  # fmt: skip
 
 
 def prices(conn: Conn) -> list[dict[str, Any]]:

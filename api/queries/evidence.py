@@ -21,7 +21,7 @@ def signals(conn: Conn, order_id: int) -> list[dict[str, Any]]:
            where g.order_id = %s order by n.ts, n.id""",
         (order_id,),
     )
-    names = _metric_names(conn, {row["model"] for row in found})
+    names = metric_names(conn, {row["model"] for row in found})
     for row in found:
         row["drivers"] = [
             _driver(item, names.get(row["model"], {})) for item in row["evidence"].get("drivers", [])
@@ -30,7 +30,8 @@ def signals(conn: Conn, order_id: int) -> list[dict[str, Any]]:
     return found
 
 
-def _metric_names(conn: Conn, models: set[str]) -> dict[str, dict[str, dict[str, Any]]]:
+def metric_names(conn: Conn, models: set[str]) -> dict[str, dict[str, dict[str, Any]]]:
+    """{model: {metric: its row with name_en, name_zh and unit}}"""
     found = rows(
         conn,
         "select model, name, name_en, name_zh, unit from ingest.metric where model = any(%s)",

@@ -19,6 +19,8 @@ class SettingOut(Row):
     """One number of a rule."""
 
     name: str
+    name_en: str
+    name_zh: str
     kind: str
     value: float
     default: float

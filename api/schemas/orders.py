@@ -234,7 +234,7 @@ class Recovery(Row):
     run_hours: float | None = Field(description="operating hours from the repair to the verdict")
     decided_at: datetime | None
     figures: dict[str, Any] = Field(
-        description="by metric: its mean after the repair and the level it had to reach"
+        description="by metric: its names and unit, its mean after the repair and the level it had to reach"
     )
     repeat_id: int | None
     repeat_number: str | None

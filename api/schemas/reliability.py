@@ -195,6 +195,7 @@ class Crow(Row):
     lam: float
     mtbf_cumulative: float
     mtbf_instantaneous: float
+    mtbf_bounds: Bounds
     level: float
 
 

@@ -11,16 +11,16 @@ from analytics import costs, tuning
 from analytics.rules_text import write
 from api import scope
 from api.accounts import User
-from api.console import timeline
+from api.console import scores, timeline
 from api.console.render import back_to, language_of, page, present
-from api.console.rules_form import FormFields, costs_of, period_of, rules_of
-from api.text import words
+from api.console.rules_form import FormFields, costs_of, period_of, rules_of, told
 from api.deps import CallDep, State, Tx, state
 from api.idempotency import once
 from api.permissions import may, require
 from api.queries import analytics as reads
 from api.queries import orders
 from api.routes.analytics import TUNING, period
+from api.text import words
 from kit import clock
 
 router = APIRouter(include_in_schema=False)
@@ -56,9 +56,11 @@ def alarms(
 @router.get("/analytics/rules")
 def rules(request: Request, conn: Tx, user: Reader) -> HTMLResponse:
     """What is in force, a field for everything that may be set, and the history."""
+    t = words(language_of(request, user))
     return page(
         request, "rules.html", user, present(conn)[0],
         found=reads.rules(conn), may_tune=may(user, "analytics.tune"), written=write,
+        told=lambda differing: told(t, differing),
     )  # fmt: skip
 
 
@@ -90,14 +92,16 @@ def revert(
 
 
 @router.get("/analytics/models")
-def models(request: Request, conn: Tx, user: Reader) -> HTMLResponse:
+def models(request: Request, conn: Tx, user: Reader, own: Own) -> HTMLResponse:
     """The versions by device type and component."""
+    t = words(language_of(request, user))
     groups: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
     for row in reads.models(conn):
         groups.setdefault((row["model"], row["component"], row["kind"]), []).append(row)
     return page(
-        request, "models.html", user, present(conn)[0], groups=sorted(groups.items()), names=reads.types(conn)
-    )
+        request, "models.html", user, present(conn)[0], groups=sorted(groups.items()), names=reads.types(conn),
+        scored=lambda version: scores.lines(t, version["scores"], own.settings.timezone),
+    )  # fmt: skip
 
 
 @router.get("/analytics/costs")

@@ -15,11 +15,11 @@ from api.accounts import User
 from api.console import charts
 from api.console.bars import days
 from api.console.render import language_of, page, present
-from api.text import Words, words
 from api.deps import State, Tx, state
 from api.permissions import may, require
 from api.queries import devices, orders, telemetry
 from api.routes.devices import device_detail
+from api.text import Words, words
 from kit.database import Conn
 
 router = APIRouter(include_in_schema=False)

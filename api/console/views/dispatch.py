@@ -15,10 +15,10 @@ from api.accounts import User
 from api.console import format as shown
 from api.console import gantt
 from api.console.render import language_of, page, present
-from api.text import Words, words
 from api.deps import State, Tx, state
 from api.permissions import require
 from api.queries import dispatch, orders, visits
+from api.text import Words, words
 from fsm_core.readiness import store as readiness
 from fsm_core.sla.rules import WorkingCalendar
 from kit.database import Conn

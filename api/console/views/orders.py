@@ -12,12 +12,12 @@ from api import allowed
 from api.accounts import User
 from api.console import evidence
 from api.console.render import language_of, page, present
-from api.text import words
 from api.deps import Tx
 from api.detail import order_detail
 from api.permissions import may, require
 from api.queries import orders, sites
 from api.routes.dispatch import own_candidates
+from api.text import words
 from fsm_core.work_orders.rules import ORDER_STATES
 
 router = APIRouter(include_in_schema=False)

@@ -15,7 +15,6 @@ from api.console import lifeplots
 from api.console import reliability_form as form
 from api.console.lifecharts import Axis, interval, logarithmic
 from api.console.render import language_of, page, present
-from api.text import Words, words
 from api.deps import State, Tx, state
 from api.permissions import may, require
 from api.queries import reliability
@@ -23,6 +22,7 @@ from api.queries import reliability_ranking as ranks
 from api.queries import reliability_record as stored
 from api.queries.reliability import Table
 from api.queries.reliability_ranking import Weight
+from api.text import Words, words
 
 router = APIRouter(include_in_schema=False, prefix="/reliability")
 Reader = Annotated[User, Depends(require("reliability"))]

@@ -12,13 +12,13 @@ from analytics.whatif import store as backtests
 from api.accounts import User
 from api.console import timeline
 from api.console.render import back_to, language_of, page, present
-from api.console.rules_form import FormFields, costs_of, day_of, period_of, rules_of
-from api.text import words
+from api.console.rules_form import FormFields, costs_of, day_of, period_of, rules_of, told
 from api.deps import CallDep, State, Tx, state
 from api.idempotency import once
 from api.permissions import may, require
 from api.queries import analytics as reads
 from api.routes.analytics import TUNING, apply_backtest, period
+from api.text import words
 
 router = APIRouter(include_in_schema=False, prefix="/analytics/backtests")
 Reader = Annotated[User, Depends(require("analytics.read"))]
@@ -87,7 +87,7 @@ def one(request: Request, backtest_id: int, conn: Tx, user: Reader, own: Own) ->
         found=found, chart=drawn[0], more=drawn[1], toml=rules_text.write(found["rules"]), sign=timeline.mark,
         version=newest[0].id if newest else 0, names=reads.names(conn), types=reads.types(conn),
         may_tune=may(user, "analytics.tune"), busy=found["state"] in backtests.OPEN,
-        spoke=_spoke(found["result"] or {}),
+        spoke=_spoke(found["result"] or {}), told=told(t, found["rules"]),
     )  # fmt: skip
 
 
