@@ -1,4 +1,4 @@
-"""The run-hours that a batch of telemetry rows tells of: asked for before the rows are stored, counted after."""
+"""The run-hours that a batch of telemetry rows tells of: asked for before the rows are stored, counted meanwhile."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ def ask(conn: Conn, blocks: Sequence[Block]) -> run_hours.Asked | None:
     return run_hours.ask(conn, np.unique(np.concatenate(found))) if found else None
 
 
-def counted(conn: Conn, new: Sequence[Block], asked: run_hours.Asked | None) -> run_hours.Counted | None:
-    """The run-hours that new rows tell of, counted."""
-    if asked is None:
+def counted(blocks: Sequence[Block], known: run_hours.Known | None) -> run_hours.Counted | None:
+    """The run-hours that new rows tell of, counted. Pure."""
+    if known is None:
         return None
     found = []
     rolls_at: dict[int, float | None] = {}
-    for block in new:
+    for block in blocks:
         if (column := block.layout.hours) is None:
             continue
         raw = block.values[:, column]
@@ -35,4 +35,4 @@ def counted(conn: Conn, new: Sequence[Block], asked: run_hours.Asked | None) -> 
     if not found:
         return None
     device, ts, raw = (np.concatenate(columns) for columns in zip(*found, strict=True))
-    return run_hours.count(conn, asked, device, ts, raw, rolls_at) if len(device) else None
+    return run_hours.count(known, device, ts, raw, rolls_at) if len(device) else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -22,16 +23,23 @@ from kit.errors import Invalid, NotFound
 Asked = Cursor[Any]
 
 
+class Known(NamedTuple):
+    """What is known of devices, whose rows stay locked: counters, and exchanges by device."""
+
+    counters: Counters
+    replaced: Mapping[int, Sequence[Replacement]]
+
+
 class Counted(NamedTuple):
-    """What new readings add, for `facts.record`; and those that were not counted, for the quarantine."""
+    """What new readings add, for `facts.record`; and the devices that were counted reading by reading."""
 
     counters: Counters
     days: Days
-    odd: list[Quarantined]
+    folded: Mapping[int, Folded]
 
 
 def ask(conn: Conn, devices: Ints) -> Asked:
-    """Ask for the counters of some devices, locking them, and for their exchanges; `count` reads the answer."""
+    """Ask for the counters of some devices, locking them, and for their exchanges; `known` reads the answer."""
     return conn.execute(
         """with counter as materialized (
                select device_id, ts, raw, life from ingest.run_hours
@@ -45,47 +53,54 @@ def ask(conn: Conn, devices: Ints) -> Asked:
     )
 
 
-def count(
-    conn: Conn, asked: Asked, device: Ints, ts: Ints, raw: Floats, rolls_at: Mapping[int, float | None]
-) -> Counted:
-    """Count new readings (times in µs) on top of what is known, whose rows stay locked; writes nothing but what late
-    readings ask for.
+def known(asked: Asked) -> Known:
+    """The answer to `ask`; can be read once."""
+    found = asked.fetchall()
+    replaced: dict[int, list[Replacement]] = defaultdict(list)
+    for _, device, us, old_raw, new_raw in (row for row in found if row[0]):
+        replaced[device].append(Replacement(us, old_raw, new_raw))
+    return Known(steady.counters([row[1:] for row in found if not row[0]]), replaced)
+
+
+def count(known: Known, device: Ints, ts: Ints, raw: Floats, rolls_at: Mapping[int, float | None]) -> Counted:
+    """Count new readings (times in µs) on top of what is known. Pure.
 
     Args:
-        asked: by `ask`, at least for these devices.
+        known: of at least these devices.
         rolls_at: by device, where its counter wraps.
     """
     order = np.lexsort((raw, ts, device))
     device, ts, raw = device[order], ts[order], raw[order]
-    known, replaced = _known(asked)
-    apart = np.array(sorted(replaced), np.int64)
-    counters, days, rest = steady.count(device, ts, raw, known, apart)
+    apart = np.array(sorted(known.replaced), np.int64)
+    counters, days, rest = steady.count(device, ts, raw, known.counters, apart)
     if not rest.any():
-        return Counted(counters, days, [])
-    folded = _fold(device[rest], ts[rest], raw[rest], known, replaced, rolls_at)
-    _mark_late(conn, folded)
+        return Counted(counters, days, {})
+    folded = _fold(device[rest], ts[rest], raw[rest], known, rolls_at)
     more, more_days = steady.of_folded(folded)
-    return Counted(steady.joined(counters, more), steady.joined_days(days, more_days), _odd(conn, folded))
+    return Counted(steady.joined(counters, more), steady.joined_days(days, more_days), folded)
+
+
+def report(conn: Conn, counted: Counted) -> list[Quarantined]:
+    """Ask for the recounts that late readings call for; returns what was not counted, for the quarantine."""
+    _mark_late(conn, counted.folded)
+    return _odd(conn, counted.folded)
 
 
 def _fold(
     device: Ints,
     ts: Ints,
     raw: Floats,
-    known: Counters,
-    replaced: Mapping[int, Sequence[Replacement]],
+    known: Known,
     rolls_at: Mapping[int, float | None],
 ) -> dict[int, Folded]:
     """The devices whose readings want a closer look, one by one."""
-    of_device = zip(
-        known.device.tolist(), known.ts.tolist(), known.raw.tolist(), known.life.tolist(), strict=True
-    )
+    of_device = zip(*(getattr(known.counters, f.name).tolist() for f in fields(Counters)), strict=True)
     counters = {each: Counter(at, shown, life) for each, at, shown, life in of_device}
     readings: dict[int, list[tuple[int, float]]] = defaultdict(list)
     for each, at, shown in zip(device.tolist(), ts.tolist(), raw.tolist(), strict=True):
         readings[each].append((at, shown))
     return {
-        each: fold(counters.get(each), found, rolls_at.get(each), replaced.get(each, ()))
+        each: fold(counters.get(each), found, rolls_at.get(each), known.replaced.get(each, ()))
         for each, found in readings.items()
     }
 
@@ -143,15 +158,6 @@ def recount_dirty(conn: Conn, limit: int = 200) -> int:
     for device_id, since in marks:
         recount(conn, device_id, since)
     return len(marks)
-
-
-def _known(asked: Asked) -> tuple[Counters, dict[int, list[Replacement]]]:
-    found = asked.fetchall()
-    replaced: dict[int, list[Replacement]] = defaultdict(list)
-    for _, device, us, old_raw, new_raw in (row for row in found if row[0]):
-        replaced[device].append(Replacement(us, old_raw, new_raw))
-    counters = [row[1:] for row in found if not row[0]]
-    return steady.counters(counters), replaced
 
 
 def _replacements(conn: Conn, devices: list[int]) -> dict[int, list[Replacement]]:

@@ -9,11 +9,10 @@ from dataclasses import replace
 
 import numpy as np
 import psycopg
-from psycopg import errors, pq
+from psycopg import pq
 
-from ingest import copying, facts, new_hours, run_hours, storage
+from ingest import facts, run_hours
 from ingest.catalogue import Catalogue
-from ingest.facts import Told
 from ingest.foresight import Foreseen, foresee
 from ingest.formats import topics
 from ingest.intake import Bounds, Group, Intake, Quarantined
@@ -22,6 +21,7 @@ from ingest.recent import Recent
 from ingest.rows import Block, settle
 from ingest.sound import Outlier
 from ingest.sparkplug.translate import Translator
+from ingest.table import Table
 from ingest.topics import Format
 from ingest.uniform import NO_SEQ, Part
 from ingest.written import Columns, Written
@@ -55,7 +55,7 @@ class Store:
             settings.topic_prefix, settings.sparkplug_uid, live=door not in ("replay", "seed")
         )
         self._recent = Recent()
-        self._chunks: set[int] = set()
+        self._table = Table()
         self.meanwhile: Callable[[], None] = _nothing
 
     def foresee(self, arrivals: Sequence[Arrival]) -> Foreseen:
@@ -127,7 +127,7 @@ class Store:
     def _forget(self) -> None:
         self._catalogue.forget()
         self._translator.forget()
-        self._chunks.clear()
+        self._table.forget()
 
     def _bounds(self, now: int) -> Bounds:
         return Bounds(now, self._settings.oldest_days, self._settings.future_seconds)
@@ -186,14 +186,13 @@ class Store:
         if remember:
             blocks, seen = self._recent.unseen(blocks)
         untouched = not intake.foreign and not self._catalogue.wrote
-        new, told, asked = self._insert(conn, blocks, batch_id, untouched)
-        counted = new_hours.counted(conn, new, asked)
-        quarantined = [*intake.quarantined, *(counted.odd if counted else ())]
+        told, hours = self._table.insert(conn, blocks, batch_id, untouched, lambda: self._meantime(blocks))
+        quarantined = [*intake.quarantined, *(run_hours.report(conn, hours) if hours else ())]
         eventful = intake.faults or intake.states or quarantined or intake.letters
         # Usually nothing else happens: then all that follows goes out at once and nobody waits in between.
         with nullcontext() if eventful else conn.pipeline():
-            if new:
-                facts.record(conn, told, counted and counted.counters, counted and counted.days)
+            if told.rows:
+                facts.record(conn, told, hours and hours.counters, hours and hours.days)
             faults = facts.faults(conn, batch_id, intake.faults)
             states = facts.states(conn, intake.states)
             facts.quarantine(conn, quarantined)
@@ -209,6 +208,11 @@ class Store:
             facts.account(conn, self._door, written)
             conn.execute("commit" if whole else "release savepoint meantime_write")
         return written
+
+    def _meantime(self, blocks: Sequence[Block]) -> None:
+        """PostgreSQL has rows to store."""
+        self._recent.prepare(blocks)
+        self.meanwhile()
 
     def _settle(self, conn: Conn, intake: Intake) -> list[Block]:
         """Groups to blocks; rows with impossible values go on without those."""
@@ -233,55 +237,6 @@ class Store:
         if outlier.rest:
             layout = self._catalogue.layout(conn, model, tuple(outlier.rest))
             intake.group(layout).add(outlier.device, outlier.ts, outlier.seq, outlier.received, outlier.rest)
-
-    def _insert(
-        self, conn: Conn, blocks: list[Block], batch_id: int, untouched: bool
-    ) -> tuple[list[Block], Told, run_hours.Asked | None]:
-        """Store the rows that are not stored yet; returns those, what they say, and the run-hours known of their
-        devices.
-
-        Args:
-            untouched: nothing has been written since the savepoint `meantime_write`.
-        """
-        wanted = {n for block in blocks for n in storage.chunks_of(block.ts)}
-        if not wanted <= self._chunks:
-            storage.ensure(conn, sorted(wanted - self._chunks))
-            untouched = False
-        blocks = sorted((block for block in blocks if len(block)), key=lambda block: block.layout.shape_id)
-        if not blocks:
-            return [], facts.NOTHING, None
-        point, asked = _point(conn, blocks, untouched)
-        told: list[Told] = []
-
-        def meanwhile() -> None:
-            told.append(facts.told(blocks))  # usually all of them are new
-            self._recent.prepare(blocks)
-            self.meanwhile()
-
-        try:
-            new = copying.insert(conn, blocks, batch_id, point, meanwhile)
-        except (
-            errors.CheckViolation
-        ):  # retention dropped a partition that was there: hold the table, make it again
-            conn.execute(f"rollback to savepoint {point}")
-            conn.execute("lock table ingest.telemetry in row exclusive mode")
-            storage.ensure(conn, sorted(wanted))
-            conn.execute("savepoint meantime_copy")
-            new = copying.insert(conn, blocks, batch_id, "meantime_copy")
-        self._chunks |= wanted
-        if not told or sum(map(len, new)) < told[0].rows:
-            told = [facts.told(new)]
-        return new, told[0], asked
-
-
-def _point(conn: Conn, blocks: list[Block], untouched: bool) -> tuple[copying.Point, run_hours.Asked | None]:
-    """The savepoint to return to when a row turns out to be there already; what is asked before stays locked."""
-    if untouched and all(block.layout.hours is None for block in blocks):
-        return "meantime_write", None
-    with conn.pipeline():
-        asked = new_hours.ask(conn, blocks)
-        conn.execute("savepoint meantime_copy")
-    return "meantime_copy", asked
 
 
 def _nothing() -> None:
