@@ -116,6 +116,7 @@ def _growth(found: Any) -> dict[str, Any]:
         "growth_beta": _round(found.crow.beta, 4),
         "growth_bounds": [_round(bound, 4) for bound in found.crow.beta_bounds],
         "mtbf_at_end_h": _round(found.crow.mtbf_instantaneous),
+        "mtbf_at_end_bounds_h": [_round(bound) for bound in found.crow.mtbf_bounds],
         "laplace_p": _round(found.trend.laplace_p, 4),
     }
 
