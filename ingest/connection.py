@@ -212,7 +212,7 @@ class Connection(asyncio.BufferedProtocol):
                 arrivals.append(Arrival(packet.topic, packet.payload, *who))
                 if packet.packet_id:
                     acks.append(puback(packet.packet_id))
-                if packet.retain and packet.topic.startswith(self._own):
+                if packet.retain and self.server.presence.keeps(packet.topic):
                     effects.append(Effect(sessions.retain, (packet.topic, packet.payload)))
         if arrivals or acks:
             self.inflight += len(acks)

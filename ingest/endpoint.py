@@ -16,7 +16,7 @@ from typing import Any
 
 from ingest import registry, sessions, tls
 from ingest.chunks import READ_BYTES, Chunk
-from ingest.connection import Connection
+from ingest.connection import CONNECT_SECONDS, Connection
 from ingest.customs import Customs
 from ingest.doorkeeper import Doorkeeper
 from ingest.greeting import Terms
@@ -114,11 +114,12 @@ class Endpoint:
         await self._goodbye()
 
     async def _listen(self) -> asyncio.Server:
-        host, port = self.limits.host, self.limits.port
+        host, port, context = self.limits.host, self.limits.port, tls.context(self.limits)
         try:
             return await self._loop.create_server(
-                lambda: Connection(self, next(self._numbers)), host, port, ssl=tls.context(self.limits), backlog=1024,
+                lambda: Connection(self, next(self._numbers)), host, port, ssl=context, backlog=1024,
                 reuse_port=self.limits.processes > 1 or None,
+                ssl_handshake_timeout=CONNECT_SECONDS if context is not None else None,
             )  # fmt: skip
         except OSError as error:
             raise Misconfigured(f"The end point cannot listen on {host}:{port}: {error}") from error

@@ -11,7 +11,7 @@ import numpy as np
 
 from ingest import arrays
 from ingest.arrays import Packed
-from ingest.intake import MAX_ITEM, Event, Letter, Quarantined, micros_of
+from ingest.intake import MAX_ITEM, Event, Letter, Quarantined
 from ingest.message import clean
 from ingest.rows import Block, readings
 from ingest.steady import Counters, Days, Ints
@@ -179,40 +179,37 @@ def quarantine(conn: Conn, found: Iterable[Quarantined]) -> int:
 
 def dead_letters(conn: Conn, door: str, letters: Sequence[Letter]) -> None:
     """Store whole messages that cannot be used, and count those of unknown devices."""
-    for letter in letters:
-        arrival = letter.arrival
-        conn.execute(
-            """insert into ingest.dead_letter
-                   (door, topic, client_id, device_uid, payload, size, reason, detail, received_at)
-               values (%s, %s, %s, %s, %s, %s, %s, %s, ingest.at(%s))""",
-            (door, clean(arrival.topic, 1000), arrival.client_id and clean(arrival.client_id),
-             letter.uid and clean(letter.uid), letter.payload[:MAX_ITEM], len(letter.payload), letter.reason,
-             clean(letter.detail, 500), micros_of(arrival.received_at)),
-        )  # fmt: skip
-    _unknown_devices(
-        conn,
-        door,
-        [letter for letter in letters if letter.reason in ("unknown_device", "unregistered_model")],
-    )
+    if not letters:
+        return
+    # COPY, because a device may send nothing but poison: a round trip for each would keep all the others waiting.
+    copy = """copy ingest.dead_letter (door, topic, client_id, device_uid, payload, size, reason, detail, received_at)
+              from stdin"""
+    with conn.cursor() as cursor, cursor.copy(copy) as into:
+        for letter in letters:
+            arrival = letter.arrival
+            into.write_row(
+                (door, clean(arrival.topic, 1000), arrival.client_id and clean(arrival.client_id),
+                 letter.uid and clean(letter.uid), letter.payload[:MAX_ITEM], len(letter.payload), letter.reason,
+                 clean(letter.detail, 500), arrival.received_at)
+            )  # fmt: skip
+    strangers = [letter for letter in letters if letter.reason in ("unknown_device", "unregistered_model")]
+    if strangers:
+        _unknown_devices(conn, door, strangers)
 
 
 def _unknown_devices(conn: Conn, door: str, letters: Sequence[Letter]) -> None:
     knocks = Counter(clean(letter.uid, 80) for letter in letters if letter.uid)
     last = {clean(letter.uid, 80): letter.arrival for letter in letters if letter.uid}
-    for uid, count in sorted(knocks.items()):
-        conn.execute(
-            """insert into ingest.unknown_device as u (uid, door, first_seen, last_seen, messages, last_topic)
-               values (%(uid)s, %(door)s, %(at)s, %(at)s, %(n)s, %(topic)s)
-               on conflict (uid) do update set door = excluded.door, last_topic = excluded.last_topic,
-                   last_seen = greatest(u.last_seen, excluded.last_seen), messages = u.messages + excluded.messages""",
-            {
-                "uid": uid,
-                "door": door,
-                "at": last[uid].received_at,
-                "n": count,
-                "topic": clean(last[uid].topic, 1000),
-            },
-        )
+    uids = sorted(knocks)
+    conn.execute(
+        """insert into ingest.unknown_device as u (uid, door, first_seen, last_seen, messages, last_topic)
+           select n.uid, %s, n.at, n.at, n.messages, n.topic
+           from unnest(%s::text[], %s::timestamptz[], %s::bigint[], %s::text[]) as n(uid, at, messages, topic)
+           on conflict (uid) do update set door = excluded.door, last_topic = excluded.last_topic,
+               last_seen = greatest(u.last_seen, excluded.last_seen), messages = u.messages + excluded.messages""",
+        (door, uids, [last[uid].received_at for uid in uids], [knocks[uid] for uid in uids],
+         [clean(last[uid].topic, 1000) for uid in uids]),
+    )  # fmt: skip
 
 
 def account(conn: Conn, door: str, written: Written) -> None:

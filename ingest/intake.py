@@ -280,6 +280,8 @@ class Intake:
 
 def again(item: Row | Fault | State, arrival: Arrival) -> bytes:
     """The item alone, as a message that can be replayed; the arrival's own bytes when it was alone in it."""
+    if isinstance(item, Row) and item.alone is not None:
+        return item.alone()
     if arrival.payload.lstrip()[:1] != b"[":
         return arrival.payload
     ts = None if item.ts is None else item.ts // 1000

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ingest import sessions
+from ingest import registry, sessions
 from ingest.mqtt.packets import Reason, Will
 from kit import logs
 from kit.database import Conn
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 log = logs.get(__name__)
 TAKEN_ELSEWHERE = "taken_elsewhere"
 REVOKED = "revoked"
+OUTDATED = "token_outdated"
 
 
 class Neighbours:
@@ -73,6 +74,14 @@ class Neighbours:
         here = list(self._server.clients.items()) if suspects else []
         asked = [each for (uid, _), each in here if uid in suspects and each.knock is not None]
         knocks = [each.knock for each in asked if each.knock is not None]
-        for connection, device in zip(asked, self._server.keeper.who(conn, knocks), strict=True):
-            if device is None:
-                self._server.soon(connection.close, Reason.NOT_AUTHORIZED, REVOKED)
+        out = [
+            connection
+            for connection, device in zip(asked, self._server.keeper.who(conn, knocks), strict=True)
+            if device is None
+        ]
+        if out:
+            revoked = registry.revoked(conn, [each.device.uid for each in out if each.device is not None])
+            for connection in out:
+                # Who was revoked is offline already and has no say; whose token was replaced goes as any other.
+                gone = connection.device is not None and connection.device.uid in revoked
+                self._server.soon(connection.close, Reason.NOT_AUTHORIZED, REVOKED if gone else OUTDATED)

@@ -11,8 +11,9 @@ from datetime import datetime
 
 from ingest import sessions
 from ingest.chunks import OVERHEAD, Chunk, Effect
-from ingest.message import Arrival
+from ingest.message import Arrival, Refused
 from ingest.mqtt.packets import Will
+from ingest.sparkplug import names
 
 
 class Presence:
@@ -32,8 +33,10 @@ class Presence:
         arrivals = []
         effects = [Effect(sessions.end, ended)]
         if will is not None:
-            arrivals.append(Arrival(will.topic, will.payload, ended.uid, ended.client_id, at))
-            effects += [Effect(sessions.retain, (will.topic, will.payload))] if will.retain else []
+            said = b"" if last and _is_death(will.topic) else will.payload
+            arrivals.append(Arrival(will.topic, said, ended.uid, ended.client_id, at))
+            kept = will.retain and self.keeps(will.topic)
+            effects += [Effect(sessions.retain, (will.topic, will.payload))] if kept else []
         if last:
             arrivals.append(self._state(ended.uid, False, reason, at))
         self._submit(Chunk(None, arrivals, [], 2 * OVERHEAD, tuple(effects)))
@@ -41,6 +44,10 @@ class Presence:
     def never_was(self, ended: sessions.Ended) -> None:
         """A session was remembered for a connection that did not come about."""
         self._submit(Chunk(None, [], [], OVERHEAD, (Effect(sessions.end, ended),)))
+
+    def keeps(self, topic: str) -> bool:
+        """Whether a retained message on this topic is kept: of others nobody would ever hear."""
+        return topic.startswith(f"{self._prefix}/") and topic.endswith(("/status", "/command"))
 
     def uid_of(self, topic: str) -> str:
         """The device a topic belongs to."""
@@ -52,3 +59,13 @@ class Presence:
             f'{{"online": {"true" if online else "false"}, "ts": "{at.isoformat()}", "reason": "{reason}"}}'
         )
         return Arrival(f"{self._prefix}/{uid}/status", said.encode(), uid, None, at)
+
+
+def _is_death(topic: str) -> bool:
+    """Whether a will is an edge node's. It says which connection has ended (bdSeq), as a broker cannot know; here the
+    connection is known, and some nodes (Tahu's helper for Python) say a number that their birth did not."""
+    try:
+        address = names.address(topic)
+    except Refused:
+        return False
+    return address is not None and address.kind == "NDEATH"

@@ -130,6 +130,14 @@ def revoke(conn: Conn, uid: str) -> None:
     _stop_tokens(conn, device["id"], timedelta(0))
 
 
+def revoked(conn: Conn, uids: Sequence[str]) -> set[str]:
+    """Those of the devices that are revoked."""
+    found = conn.execute(
+        "select uid from ingest.device where uid = any(%s) and status = 'revoked'", (list(uids),)
+    )
+    return {uid for (uid,) in found}
+
+
 def reinstate(conn: Conn, uid: str) -> Credentials:
     """Let a revoked device in again, with a new token.
 

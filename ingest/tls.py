@@ -18,7 +18,8 @@ def context(limits: Endpoint) -> ssl.SSLContext | None:
         return None
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     try:
-        context.load_cert_chain(limits.tls_certificate, limits.tls_key)
+        # An encrypted key would ask for its password on a terminal that nobody looks at.
+        context.load_cert_chain(limits.tls_certificate, limits.tls_key, password=lambda: "")
     except (OSError, ssl.SSLError) as error:
         raise Misconfigured(
             f"The TLS certificate {limits.tls_certificate} cannot be used: {error}"

@@ -4,7 +4,9 @@ Topic: `spBv1.0/<group>/<NBIRTH|NDATA|NDEATH>/<edge>` and `spBv1.0/<group>/<DBIR
 
 uid of a device: the template of the settings, default `{group}:{edge}:{device}`; of the edge node itself the same
 without the device: `{group}:{edge}`. With `{device}` as template the node's uid is its edge id. At the end point the
-edge node logs in with the node's uid and may speak for its devices, for nobody else's.
+edge node logs in with the node's uid and may speak for its devices, for nobody else's; with a template without the
+edge any edge node may speak for any device. A uid has letters, digits and `_ . -`: what else an id has becomes `_`, so
+`Plant 1` is `Plant_1`; an id with letters of other scripts becomes what remains of it and its checksum.
 
 Metric: the name in lower case, whatever is no letter or digit as `_`: `Inlet/Temperature` is `inlet_temperature`.
 `Faults/<code>` is a fault code, raised while true. `bdSeq`, `Node Control/…`, `Device Control/…`, `Node Info/…` and
@@ -16,6 +18,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from functools import lru_cache
+from zlib import crc32
 
 from ingest.message import Refused
 
@@ -32,6 +35,7 @@ FAULTS = "Faults/"
 LONGEST = 100
 _NOT_STORED = ("Node Control/", "Device Control/", "Node Info/", "Properties/")
 _OTHER = re.compile(r"[^a-z0-9]+")
+_NOT_IN_UID = re.compile(r"[^A-Za-z0-9_.-]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,9 +86,18 @@ def address(topic: str) -> Address | None:
 
 def uid(template: str, group: str, edge: str, device: str) -> str:
     """Our name of a device (or of the edge node: device "")."""
-    if device:
-        return template.format(group=group, edge=edge, device=device)
-    return template.format(group=group, edge=edge, device="").strip(":._-") or edge
+    edge = _plain(edge)
+    name = template.format(group=_plain(group), edge=edge, device=_plain(device))
+    return name.lstrip(":._-") if device else name.strip(":._-") or edge
+
+
+@lru_cache(10_000)
+def _plain(part: str) -> str:
+    """An id as it may stand in a uid. No `:`, which separates the parts: nobody shall look like another's device."""
+    plain = _NOT_IN_UID.sub("_", part)
+    if part.isascii():
+        return plain
+    return f"{plain.strip('_')}{crc32(part.encode('utf-8', 'replace')):08x}"
 
 
 @lru_cache(10_000)

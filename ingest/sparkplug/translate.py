@@ -115,6 +115,7 @@ class _Batch:
         match address.kind:
             case "NBIRTH":
                 if node.birth(payload, digest) == "next":
+                    self._ask.pop(address.node, None)
                     self._born(arrival, address)
                 self.data(arrival, address, payload)
             case "NDEATH":
@@ -147,14 +148,25 @@ class _Batch:
         self._state(arrival, address, address.device, True, "birth")
         done = []
         for letter, waiting in memory.held(self._conn, address.data_topic):
-            refused = len(self.out.refused)
-            self.data(waiting, address, decode(waiting.payload))
-            if len(self.out.refused) > refused:
-                self.out.refused.pop()  # it lies there already
-            else:
+            if self._again(waiting, address):
                 done.append(letter)
         if done:
             memory.released(self._conn, done)
+        here = [each for each in self.out.refused if _waits(each, address.data_topic)]
+        if not here:
+            return
+        self.out.refused = [each for each in self.out.refused if not _waits(each, address.data_topic)]
+        self.out.refused += [each for each in here if not self._again(each[0], address)]
+
+    def _again(self, waiting: Arrival, address: Address) -> bool:
+        """Read a message that waited for a birth; returns whether it could be read."""
+        refused = len(self.out.refused)
+        self.data(waiting, address, decode(waiting.payload))
+        if len(self.out.refused) > refused:
+            self.out.refused.pop()
+            self._ask.pop(address.node, None)  # it was born just now: what it does not say now it never will
+            return False
+        return True
 
     def data(self, arrival: Arrival, address: Address, payload: Payload) -> None:
         """The readings and faults of a message."""
@@ -164,6 +176,7 @@ class _Batch:
             rows, faults = _read(device, payload)
         except Refused as error:
             self.out.refused.append((arrival, error, uid))
+            self._ask[address.node] = address.command_topic
             return
         if rows:
             self._say(arrival, uid, "telemetry", rows)
@@ -187,10 +200,8 @@ class _Batch:
     def finish(self) -> None:
         """Write the state back, and ask for rebirths."""
         memory.save(self._conn, self.nodes, self._changed)
-        ask = {node: topic for node, topic in self._ask.items() if not self.nodes[node].born}
-        self.out.commands += (
-            [(ask[node], rebirth()) for node in memory.to_ask(self._conn, ask)] if ask else []
-        )
+        asked = memory.to_ask(self._conn, self._ask) if self._ask else []
+        self.out.commands += [(self._ask[node], rebirth()) for node in asked]
 
 
 def _read(device: Device, payload: Payload) -> tuple[list[dict[str, object]], list[dict[str, object]]]:
@@ -226,6 +237,10 @@ def _place(rows: list[dict[str, object]], ts: int | None, name: str, value: obje
     _dict(row["values"])[name] = number
     if unit is not None:
         _dict(row.setdefault("units", {}))[name] = unit
+
+
+def _waits(refused: tuple[Arrival, Refused, str], topic: str) -> bool:
+    return refused[1].reason == "no_birth" and refused[0].topic == topic
 
 
 def _dict(found: object) -> dict[str, object]:

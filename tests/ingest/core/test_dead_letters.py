@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
+
+import pytest
 
 from ingest import dead_letters, registry
 from ingest.reasons import REASONS
@@ -81,3 +84,20 @@ def test_the_quarantine_is_listed_in_words(writer: Conn, store: Store) -> None:
     (found,) = dead_letters.quarantine(writer, uid="P-1")
     assert (found["item"], found["reason_en"]) == ("vibration", "Physically impossible")
     assert dead_letters.quarantine(writer, reason="bad_name") == []
+
+
+def test_a_flood_of_poison_from_many_strangers_costs_no_statement_each(
+    writer: Conn, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flood = [arrival(f"meantime/X-{n % 50}/telemetry", {"values": {"flow": n}}) for n in range(500)]
+    flood += [arrival("meantime/P-1/telemetry", b"{broken\0\t\\N")] * 500
+    statements: list[Any] = []
+    execute = writer.execute
+    monkeypatch.setattr(
+        writer, "execute", lambda *given, **more: statements.append(given) or execute(*given, **more)
+    )
+    assert take(writer, store, flood).refused == {"unknown_device": 500, "malformed": 500}
+    assert len(statements) < 50
+    found = writer.execute("select distinct payload from ingest.dead_letter where reason = 'malformed'")
+    assert [bytes(payload) for (payload,) in found] == [b"{broken\0\t\\N"]
+    assert scalar(writer, "select array_agg(distinct messages) from ingest.unknown_device") == [10]

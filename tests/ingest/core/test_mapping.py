@@ -15,7 +15,7 @@ from ingest import dead_letters, mapping, units
 from ingest.message import Item, Refused, Row, Spoilt
 from ingest.reasons import REASONS
 from ingest.store import Store
-from kit.database import Conn
+from kit.database import Conn, scalar
 from kit.errors import Invalid
 from kit.settings import Ingest
 from tests.ingest.core.conftest import NOW, arrival, take
@@ -164,6 +164,17 @@ def test_a_spoilt_item_is_replayed_once_its_mapping_is_mended(writer: Conn) -> N
     )
     assert len(dead_letters.replay(writer, "bad_time", mended).stored) == 1
     assert writer.execute("select count(*) from ingest.telemetry").fetchall() == [(1,)]
+
+
+@pytest.mark.parametrize("items", ["batch[*]", "[*]"])
+def test_an_item_refused_for_its_time_is_kept_alone_and_can_be_replayed(writer: Conn, items: str) -> None:
+    formats = mapping.parse(tomllib.loads(FILE.replace("batch[*]", items)))
+    store = Store(Ingest(), door="collector", formats=formats)
+    batch = [{"meta": {"time": n}, "n": n, "sensors": [{"rms": 0.5}], "t": 50} for n in range(40)]
+    body: Any = batch if items == "[*]" else {"batch": batch}
+    assert take(writer, store, [arrival("plant/P/1/data", body)]).refused == {"clock_not_set": 40}
+    assert scalar(writer, "select max(size) from ingest.dead_letter") < 200
+    assert set(dead_letters.replay(writer, "clock_not_set", store).refused.values()) == {"clock_not_set"}
 
 
 @pytest.mark.parametrize("time", [float("nan"), float("inf"), 1e300, True, "", "12 h", [], "9" * 400, "٣"])

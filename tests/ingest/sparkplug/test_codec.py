@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -93,3 +95,13 @@ def test_names_become_ours() -> None:
     assert names.uid("{group}:{edge}:{device}", "g", "e", "d") == "g:e:d"
     assert names.uid("{group}:{edge}:{device}", "g", "e", "") == "g:e"
     assert names.uid("{device}", "g", "e", "") == "e"
+
+
+def test_any_id_becomes_a_uid_that_a_device_may_have() -> None:
+    template = "{group}:{edge}:{device}"
+    assert names.uid(template, "Plant 1", "Edge/2", "Pump #3") == "Plant_1:Edge_2:Pump__3"
+    assert names.uid(template, "a:b", "c", "") != names.uid(template, "a", "b", "c")
+    one, other = (names.uid(template, group, "e", "d") for group in ("车间一", "车间二"))
+    assert one != other
+    for name in (one, other, names.uid("{device}", "g", "泵", ""), names.uid(template, "_g", "-", "d")):
+        assert re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,63}", name), name

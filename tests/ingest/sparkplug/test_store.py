@@ -102,6 +102,28 @@ def test_data_before_any_birth_waits_and_asks(plant: Conn, store: Store) -> None
     assert letters(plant) == ["no_birth"]
 
 
+def test_a_device_whose_birth_was_never_heard_is_asked_for_though_its_node_was_born(
+    plant: Conn, store: Store
+) -> None:
+    edge = Edge()
+    take(plant, store, [edge.birth(), edge.device_birth("a", (1, 70, 5))])
+    edge.aliases["b", "Vibration"] = 99
+    (asked,) = take(plant, store, [edge.data("b", vibration=2)]).commands
+    assert asked[0] == "spBv1.0/G/NCMD/E"
+    assert letters(plant) == ["no_birth"]
+    reborn = [edge.data("b", vibration=3), edge.birth(), edge.device_birth("b", (4, 70, 5))]
+    plant.execute("update ingest.sparkplug_node set asked_at = null")
+    assert take(plant, store, reborn).commands == []  # the births came with it: nothing is left to ask for
+    assert [row["vibration"] for row in stored(plant, "G:E:b")] == [2, 3, 4]
+
+
+def test_a_death_that_names_no_connection_is_believed(plant: Conn, store: Store) -> None:
+    edge = Edge()
+    take(plant, store, [edge.birth(), edge.device_birth("a", (1, 70, 5))])
+    take(plant, store, [edge.death()._replace(payload=b"")])
+    assert scalar(plant, "select bool_or(online) from ingest.device_status") is False
+
+
 def test_redelivery_changes_nothing(plant: Conn) -> None:
     edge = Edge()
     messages = [edge.birth(), edge.device_birth("a", (1, 70, 5))]
