@@ -50,17 +50,18 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--data", type=Path, required=True, help="folder of the set")
     parser.add_argument("--train-until", required=True, help="date; nothing later is learned from")
-    parser.add_argument("--test-until", required=True, help="date")
+    parser.add_argument("--test-until", help="date; default: when the telemetry ends")
     given = parser.parse_args(argv)
     try:
-        _run(given.data, instant(given.train_until), instant(given.test_until))
+        _run(given.data, instant(given.train_until), given.test_until and instant(given.test_until))
     except Invalid as refusal:
         raise SystemExit(str(refusal)) from None
 
 
-def _run(folder: Path, first: int, last: int) -> None:
+def _run(folder: Path, first: int, last: int | None) -> None:
     history, failures = load(folder)
     end = int(history.known[-1])
+    last = end if last is None else last
     if first < end < last:
         _note(f"The telemetry ends on {np.datetime64(end, 'us')}; the test ends there.")
         last = end

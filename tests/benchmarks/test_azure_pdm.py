@@ -152,3 +152,5 @@ def test_a_part_that_cannot_be_used_is_refused_with_its_reason(
 def test_a_part_that_nothing_can_be_learned_from_is_refused(tmp_path: Path, first: str, message: str) -> None:
     with pytest.raises(SystemExit, match=message):
         azure_pdm.main(["--data", str(part(tmp_path)), "--train-until", first, "--test-until", "2015-03-01"])
+    with pytest.raises(SystemExit, match=message):  # the default: until the telemetry ends
+        azure_pdm.main(["--data", str(tmp_path), "--train-until", first])
