@@ -80,11 +80,11 @@ def foresee(history: History, failures: Log, first: int, last: int, policy: Poli
     Raises:
         Invalid: no telemetry before `first` or after it, or no component that can be learned.
     """
-    if not (history.known[0] < first < last):
-        raise Invalid("Telemetry from before --train-until is needed, and --test-until must lie after it.")
     if history.known[-1] <= first:
         ends = np.datetime64(int(history.known[-1]), "us")
         raise Invalid(f"The telemetry ends on {ends}; --train-until must lie before that.")
+    if not (history.known[0] < first < last):
+        raise Invalid("Telemetry from before --train-until is needed, and --test-until must lie after it.")
     past = history.until(first)
     learned = features.build(past)
     table = features.build(history.until(last), first)
