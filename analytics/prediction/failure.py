@@ -89,6 +89,21 @@ def fails_within(failures: Log, table: Table, hours: float) -> Bools:
     return later > failures.before(table.device, table.ts)
 
 
+def broken_down(failures: Log, repairs: Log, table: Table) -> Bools:
+    """[row] whether the component has failed and its repair is still to come; both of that component. It looks as it
+    did before the failure, but nothing is left to foresee: such rows are neither learned from nor tried on."""
+    device, ts = table.device, table.ts
+    if not len(failures) or not len(repairs):
+        return np.zeros(len(ts), bool)
+    last = np.maximum(failures.before(device, ts) - 1, 0)
+    failed = (failures.before(device, ts) > 0) & (failures.device[last] == device)
+    repaired = repairs.before(device, ts)
+    next_ = np.minimum(repaired, len(repairs) - 1)
+    to_come = (repaired < len(repairs)) & (repairs.device[next_] == device)
+    found: Bools = failed & to_come & (repaired == repairs.before(device, failures.ts[last] - 1))
+    return found
+
+
 @one_thread()
 def fit(
     component: str,
@@ -108,8 +123,10 @@ def fit(
         Invalid: too few failures, or nothing but failures.
     """
     horizon = round(settings.horizon_hours * HOUR)
-    usable = (table.ts + horizon <= known_until) & ~muted(
-        repairs, table.device, table.ts, settings.mute_hours
+    usable = (
+        (table.ts + horizon <= known_until)
+        & ~muted(repairs, table.device, table.ts, settings.mute_hours)
+        & ~broken_down(failures, repairs, table)
     )
     used = table.take(np.flatnonzero(usable))
     fails = fails_within(failures, used, settings.horizon_hours)

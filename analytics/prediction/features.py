@@ -59,6 +59,12 @@ def build(history: History, first: int | None = None) -> Table:
     return Table(tuple(name for name, _ in parts), x, device, ts)
 
 
+def silent(table: Table) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+    """[row] most metrics had no reading in the last day, or no past to be held against: nothing can be said."""
+    days = [at for at, name in enumerate(table.names) if name.endswith(".day")]
+    return np.asarray(np.isnan(table.x[:, days]).mean(axis=1) > 0.5)
+
+
 def _steps(history: History, hours: float) -> int:
     return max(1, round(hours / history.step_hours))
 

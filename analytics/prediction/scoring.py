@@ -92,10 +92,8 @@ def _past(
 
 
 def probabilities(model: ComponentModel, table: Table) -> Floats:
-    """[row]; NaN where most metrics had no reading in the last day: nothing is said about a silent device."""
-    days = [at for at, name in enumerate(table.names) if name.endswith(".day")]
-    silent = np.isnan(table.x[:, days]).mean(axis=1) > 0.5
-    return np.where(silent, np.nan, model.probability(table))
+    """[row]; NaN where nothing is said: about a silent device."""
+    return np.where(features.silent(table), np.nan, model.probability(table))
 
 
 @dataclass(frozen=True)

@@ -103,6 +103,7 @@ def candidates(
             Trained(component, None, False, nothing, {"code": "no_failure"}) for component in past.components
         ]
     table = features.build(past)
+    table = table.take(np.flatnonzero(~features.silent(table)))
     return [
         _Trial(conn, model, past, table, failures, component, policy, settings, compare).run()
         for component in past.components
@@ -181,7 +182,8 @@ class _Trial:
         return self._tried(fitted, broken, repairs, split, last)
 
     def _tried(self, fitted: ComponentModel, broken: Log, repairs: Log, split: int, last: int) -> Candidate:
-        tried = self.table.take(np.flatnonzero(self.table.ts > split))
+        later = (self.table.ts > split) & ~failure.broken_down(broken, repairs, self.table)
+        tried = self.table.take(np.flatnonzero(later))
         result = self._result(fitted, tried, broken, repairs, split, last)
         price = self.policy.costs.get(self.component, self.policy.default)
         cost, nothing = result.cost(price), result.failures * price.failure

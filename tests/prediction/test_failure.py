@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from analytics.definitions import DAY
+from analytics.definitions import DAY, HOUR
 from analytics.prediction import decision, failure, features, model_file
 from analytics.prediction.decision import Policy
 from analytics.prediction.drift import errors, grown
@@ -124,3 +124,15 @@ def test_only_predictions_whose_time_has_passed_count_as_errors() -> None:
     failed = Log.of(np.array([0]), np.array([START + DAY]), np.array([0]))
     said = [(0, START, 0.75), (1, START, 0.25), (0, START + DAY, 0.5), (0, START + 2 * DAY, 0.9)]
     assert errors(said, failed, 24.0, START + 2 * DAY) == [0.25, 0.25, 0.5]
+
+
+def test_a_machine_that_stands_broken_down_is_neither_learned_from_nor_tried_on() -> None:
+    hours = np.arange(0, 40, 2) * HOUR
+    rows = features.Table(("x",), np.zeros((40, 1), np.float32), np.repeat([0, 1], 20), np.tile(hours, 2))
+    two, at_10 = np.array([0, 1]), np.array([10, 10]) * HOUR
+    failures = Log.of(two, at_10, np.zeros(2, np.int64))
+    repairs = Log.of(np.array([0, 1, 1]), np.array([20, 4, 10]) * HOUR, np.zeros(3, np.int64))
+    found = failure.broken_down(failures, repairs, rows)
+    assert rows.ts[found & (rows.device == 0)].tolist() == [hour * HOUR for hour in (10, 12, 14, 16, 18)]
+    assert not found[rows.device == 1].any(), "repaired when it failed"
+    assert not failure.broken_down(failures, repairs.only(9), rows).any(), "a repair that nobody recorded"
