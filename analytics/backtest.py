@@ -14,7 +14,7 @@ from analytics import partitions, store
 from analytics.definitions import Definition
 from analytics.detectors.protocol import Finding
 from analytics.engine import Engine
-from analytics.episodes import Outcome, Repair, by_device, claim, total
+from analytics.episodes import HORIZON, Outcome, Repair, by_device, claim, total
 from analytics.prediction.decision import Costs, Policy
 from analytics.reader import Reader
 from analytics.rules import Rules
@@ -52,6 +52,7 @@ class Report:
         models: the same and the costs, by device type.
         cost_difference: of `changed` to `live`, in the unit of the costs; less than 0 is cheaper.
         tuning_id: of the rules in force; None: the defaults.
+        horizon: an order is right when its component was repaired within so long.
         predictions: the failure models that spoke in the period, of the rules in force and of the changed ones.
         learned: what came of learning some for the changed ones.
         differences: what the run knowingly does otherwise than live did in this period.
@@ -60,6 +61,7 @@ class Report:
     start: datetime
     end: datetime
     rows: int
+    horizon: timedelta
     live: list[Raised]
     changed: list[Raised]
     appear: list[Raised]
@@ -86,6 +88,7 @@ def run(
     warmup: timedelta = WARMUP,
     costs: Costs | Mapping[str, Costs] | None = None,
     train_from: datetime | None = None,
+    horizon: timedelta = timedelta(microseconds=HORIZON),
     progress: Callable[[float], None] | None = None,
 ) -> Report:
     """Rerun [start, end] with the rules in force and with `rules` (a parsed TOML file; None: the defaults).
@@ -99,12 +102,13 @@ def run(
             them.
         train_from: failure models are learned from what was known from then until `start`, and speak on the changed
             side in the place of those in force then.
+        horizon: an order is right when its component is repaired within so long.
         progress: called with the share that is done; what it raises ends the run.
 
     Raises:
-        Invalid: the period is empty, or the rules are (see `Rules.of`).
+        Invalid: the period or the horizon is empty, or the rules are wrong (see `Rules.of`).
     """
-    _check(start, end, train_from)
+    _check(start, end, train_from, horizon)
     told = progress or (lambda share: None)
     tuning_id, in_force = store.tuning(conn)
     definitions, chosen = store.definitions(conn), Rules.of(rules)
@@ -125,7 +129,7 @@ def run(
         )
         for sources, by, since, until in sides
     ]  # fmt: skip
-    before, after = _judge(conn, list(zip(runs, said, strict=True)), start, end, definitions)
+    before, after = _judge(conn, list(zip(runs, said, strict=True)), start, end, definitions, horizon)
     models = {
         model: (price, before.outcome(model, price), after.outcome(model, price))
         for model, price in prices.items()
@@ -134,14 +138,18 @@ def run(
     live, changed = (raises(one.found, start) for one in runs)
     raised = compare(live, changed)
     return Report(
-        start, end, count, live, changed, raised.appear, raised.vanish, raised.kept,
+        start, end, count, horizon, live, changed, raised.appear, raised.vanish, raised.kept,
         pair(before.orders(), after.orders()), before.repairs, *totals, models, totals[1].cost - totals[0].cost,
         tuning_id, (said[0].sources, said[1].sources), tried,
         differences.of(conn, start, end, warmup, predictions=bool(then or new)),
     )  # fmt: skip
 
 
-def _check(start: datetime, end: datetime, train_from: datetime | None) -> None:
+def _check(start: datetime, end: datetime, train_from: datetime | None, horizon: timedelta) -> None:
+    if horizon <= timedelta(0):
+        raise Invalid(
+            f"The horizon must be above 0 h, not {horizon / timedelta(hours=1):g} h.", key="horizon"
+        )
     if start >= end:
         raise Invalid(f"The period must begin before it ends; {start} is not before {end}.", key="from")
     if train_from is not None and train_from >= start:
@@ -193,9 +201,10 @@ def _sources(
 
 def _judge(
     conn: Conn, runs: Sequence[tuple[Run, Foreseen]], start: datetime, end: datetime,
-    definitions: Mapping[str, Definition],
+    definitions: Mapping[str, Definition], horizon: timedelta,
 ) -> list[Judged]:  # fmt: skip
-    repairs, known_until = record.repairs(conn, start, end)
+    repairs, known_until = record.repairs(conn, start, end, horizon)
+    within = round(horizon / timedelta(microseconds=1))
     model_of = dict(conn.execute("select id, model from ingest.device").fetchall())
     component = foreseen.mode_components(definitions.values())
     opened_by = []
@@ -210,9 +219,9 @@ def _judge(
         opened_by.append((opened, of))
     # What failed after the period, and no order of it came before, is no miss: its alarm may come after the period too.
     there = by_device(repairs)
-    claimed = {claim(order, there, of) for opened, of in opened_by for order, _ in opened}
+    claimed = {claim(order, there, of, within) for opened, of in opened_by for order, _ in opened}
     counted = [repair for repair in repairs if repair.ts <= microseconds(end) or repair in claimed]
-    return [Judged(opened, counted, of, model_of, known_until) for opened, of in opened_by]
+    return [Judged(opened, counted, of, model_of, known_until, within) for opened, of in opened_by]
 
 
 def _prices(conn: Conn, costs: Costs | Mapping[str, Costs] | None) -> dict[str, Costs]:

@@ -98,17 +98,19 @@ def outcome(
     component: Mapping[tuple[int, str], str],
     until: int,
     costs: Costs,
+    horizon: int = HORIZON,
 ) -> Outcome:
     """Hold orders against repairs.
 
     Args:
         component: of each (device, failure mode) that has orders.
         until: time up to which repairs are known.
+        horizon: µs; an order is right when its component is repaired within so long.
     """
     there = by_device(repairs)
-    matched = [(one, claim(one, there, component)) for one in orders]
+    matched = [(one, claim(one, there, component, horizon)) for one in orders]
     right = sum(repair is not None for _, repair in matched)
-    false = sum(repair is None and one.ts + HORIZON <= until for one, repair in matched)
+    false = sum(repair is None and one.ts + horizon <= until for one, repair in matched)
     first: dict[Repair, int] = {}
     for one, repair in matched:
         if repair is not None:
@@ -134,14 +136,16 @@ def by_device(repairs: Sequence[Repair]) -> Repairs:
     return found
 
 
-def claim(one: Opened, repairs: Repairs, component: Mapping[tuple[int, str], str]) -> Repair | None:
+def claim(
+    one: Opened, repairs: Repairs, component: Mapping[tuple[int, str], str], horizon: int = HORIZON
+) -> Repair | None:
     """The first repair that an order may claim."""
     its = component[one.device, one.mode]
     return next(
         (
             repair
             for repair in repairs.get(one.device, ())
-            if repair.component in (its, "*") and one.ts < repair.ts <= one.ts + HORIZON
+            if repair.component in (its, "*") and one.ts < repair.ts <= one.ts + horizon
         ),
         None,
     )

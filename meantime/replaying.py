@@ -12,7 +12,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import psycopg
@@ -25,7 +25,7 @@ from kit.settings import Settings
 from meantime import device_types, embedded, schema
 from meantime.in_step import InStep
 from meantime.supervisor import Supervisor, free_port
-from simulators.replay import azure, azure_data
+from simulators.replay import azure, azure_data, score
 from simulators.replay import csv as csv_replay
 from simulators.replay.sender import Progress, Where
 
@@ -107,12 +107,14 @@ def azure_pdm(
     end: datetime | None = None,
     train_from: datetime | None = None,
     machines: int | None = None,
+    horizon: timedelta = score.HORIZON,
     keep: bool = False,
     progress: Progress | None = None,
 ) -> azure.Report:
     """The Azure predictive-maintenance set, or a part of it; see `simulators.replay.azure`.
 
     Args:
+        horizon: a warning is right when its failure comes within so long after it.
         train_from: what became known from then until `start` is stored first, and failure models are learned from it;
             predictions then decide along with the other rules.
 
@@ -129,7 +131,7 @@ def azure_pdm(
             azure.load_past(made.conn, settings, folder, train_from, start, machines)
             step.learned(azure_data.MODEL, start)
         return azure.replay(
-            made.dsn, settings, folder, where=made.where, start=start, end=end, machines=machines,
+            made.dsn, settings, folder, where=made.where, start=start, end=end, machines=machines, horizon=horizon,
             progress=progress, registered=step.registered, replaced=step.replaced, known=step.known,
         )  # fmt: skip
 

@@ -10,11 +10,13 @@ from kit.clock import now
 from kit.database import Conn
 
 
-def repairs(conn: Conn, start: datetime, end: datetime) -> tuple[list[Repair], int]:
+def repairs(
+    conn: Conn, start: datetime, end: datetime, horizon: timedelta = timedelta(microseconds=HORIZON)
+) -> tuple[list[Repair], int]:
     """Repairs that orders of the period may have come before, and until when they are known. An order's repair
     counts when its engineer found a fault; another (a replayed recording) when a failure was recorded that it ended,
     or when nobody but engineers records failures of this device type."""
-    until = min(now(conn), end + timedelta(microseconds=HORIZON))
+    until = min(now(conn), end + horizon)
     found = conn.execute(
         """with recorder as (
                select distinct d.model from analytics.failure f join ingest.device d on d.id = f.device_id

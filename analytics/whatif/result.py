@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from analytics.backtest import Report
-from analytics.episodes import HORIZON, Outcome, Repair
+from analytics.episodes import Outcome, Repair
 from analytics.honesty.scores import deciles
-from analytics.store import microseconds, moment
+from analytics.store import moment
 from analytics.whatif.orders import SAME, Ordered, Pair
 from analytics.whatif.spoken import FOR_EVER, Source
 from kit.database import Conn, rows
@@ -34,6 +34,7 @@ def of(conn: Conn, report: Report) -> dict[str, Any]:
         of_device[pair.first.device_id].append(pair)
     return {
         "rows": report.rows,
+        "horizon_hours": report.horizon / timedelta(hours=1),
         "tuning_id": report.tuning_id,
         "counts": {status: counts[status] for status in ("appear", "vanish", "stay")},
         "live": _outcome(report.live_outcome),
@@ -155,7 +156,6 @@ def _failure(
             one is not None
             and one.device_id == repair.device
             and repair.component in (one.component, "*")
-            and microseconds(one.ts) < repair.ts <= microseconds(one.ts) + HORIZON
             and one.repaired_at == at
         )
 

@@ -98,6 +98,7 @@ class Judged:
     Attributes:
         components: of each (device, failure mode) that has orders; `model_of`: of every device.
         until: time up to which repairs are known.
+        horizon: µs; an order is right when its component is repaired within so long.
     """
 
     opened: list[tuple[Opened, Finding]]
@@ -105,12 +106,13 @@ class Judged:
     components: dict[tuple[int, str], str]
     model_of: Mapping[int, str]
     until: int
+    horizon: int = HORIZON
 
     def outcome(self, model: str, price: Costs) -> Outcome:
         """Of the devices of a type."""
         orders = [order for order, _ in self.opened if self.model_of[order.device] == model]
         repairs = [repair for repair in self.repairs if self.model_of[repair.device] == model]
-        return outcome(orders, repairs, self.components, self.until, price)
+        return outcome(orders, repairs, self.components, self.until, price, self.horizon)
 
     def orders(self) -> list[Ordered]:
         """Each with its verdict."""
@@ -118,8 +120,8 @@ class Judged:
         return [self._ordered(order, finding, there) for order, finding in self.opened]
 
     def _ordered(self, order: Opened, finding: Finding, repairs: Repairs) -> Ordered:
-        repair = claim(order, repairs, self.components)
-        over = order.ts + HORIZON <= self.until
+        repair = claim(order, repairs, self.components, self.horizon)
+        over = order.ts + self.horizon <= self.until
         return Ordered(
             order.device, self.model_of[order.device], order.mode, self.components[order.device, order.mode],
             moment(order.ts), order.rule, finding.severity, finding.score, finding.evidence(),

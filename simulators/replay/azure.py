@@ -53,6 +53,7 @@ class Report:
         delivery: of messages, see there.
         machines, replacements: provisioned (or found), told to analytics.
         detections, orders: raised for these machines; automatic orders opened.
+        horizon: a warning is right when its failure came within so long after it.
         by: "orders" when there are any, else "detections": what `components` was scored from.
         by_rule: rule -> orders that it opened.
         components: component -> how its failures were met, see `score.Component`; false_a_year: per machine and year.
@@ -63,6 +64,7 @@ class Report:
     replacements: int
     detections: int
     orders: int
+    horizon: timedelta
     by: str
     by_rule: dict[str, int]
     components: dict[str, score.Component]
@@ -75,7 +77,7 @@ class Report:
 
     @property
     def warned(self) -> int:
-        """Those with a warning in the 72 hours before."""
+        """Those with a warning within the horizon before."""
         return sum(one.warned for one in self.components.values())
 
 
@@ -88,6 +90,7 @@ def replay(
     start: datetime | None = None,
     end: datetime | None = None,
     machines: int | None = None,
+    horizon: timedelta = score.HORIZON,
     progress: Progress | None = None,
     settle: Callable[[], None] | None = None,
     registered: Registered | None = None,
@@ -100,6 +103,7 @@ def replay(
         where: the end point; by default that of the settings.
         start, end: play what became known in [start, end); by default all.
         machines: only the first so many.
+        horizon: a warning is right when its failure comes within so long after it.
         settle: called at the end, before anything is counted: returns when analytics and orders have caught up.
         registered: called once with the machines (uid -> device id) and the first moment.
         replaced: called with each moment that has replacements, and those (uid, component), before anything of it is
@@ -126,7 +130,7 @@ def replay(
             settle()
         delivery.stored = stored(conn, ids) - had
         delivery.refused = difference(before, refused(conn))
-        return _report(conn, data, delivery, told)
+        return _report(conn, data, delivery, told, horizon)
 
 
 def _ids(conn: Conn, uids: list[str]) -> list[tuple[str, int]]:
@@ -231,7 +235,7 @@ async def _play(
     return sender.delivery, told
 
 
-def _report(conn: Conn, data: Data, delivery: Delivery, told: int) -> Report:
+def _report(conn: Conn, data: Data, delivery: Delivery, told: int, horizon: timedelta) -> Report:
     uids = {uid(machine) for machine in data.machines}
     detections = rows(
         conn,
@@ -250,7 +254,7 @@ def _report(conn: Conn, data: Data, delivery: Delivery, told: int) -> Report:
     )
     warnings = [score.Warning(row["uid"], row["component"], row["at"]) for row in orders or detections]
     failures = [(uid(machine), comp, at) for at, machine, comp in data.events("failures.csv", "failure")]
-    components = score.by_component(warnings, failures, data.end)
+    components = score.by_component(warnings, failures, data.end, horizon)
     by = "orders" if orders else "detections"
     rules = rows(
         conn,
@@ -262,6 +266,6 @@ def _report(conn: Conn, data: Data, delivery: Delivery, told: int) -> Report:
     )
     false = sum(one.false for one in components.values())
     return Report(
-        delivery, len(uids), told, len(detections), len(orders), by, {row["rule"]: row["orders"] for row in rules},
-        components, false / (len(uids) * (data.end - data.start) / YEAR),
+        delivery, len(uids), told, len(detections), len(orders), horizon, by,
+        {row["rule"]: row["orders"] for row in rules}, components, false / (len(uids) * (data.end - data.start) / YEAR),
     )  # fmt: skip

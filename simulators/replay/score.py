@@ -26,10 +26,10 @@ class Component:
 
     Attributes:
         failures: that were recorded.
-        warned: with a warning in the 72 hours before, strictly earlier.
-        warnings: counted ones: while one is open (until the failure, or 72 hours), further ones are not.
-        right, false: of the counted ones, those followed by that failure within 72 hours, and the others. One whose
-            72 hours go beyond the end of the data and that saw no failure is neither.
+        warned: with a warning within the horizon (72 hours, unless other hours are asked for) before, strictly earlier.
+        warnings: counted ones: while one is open (until the failure, or the horizon), further ones are not.
+        right, false: of the counted ones, those followed by that failure within the horizon, and the others. One whose
+            horizon goes beyond the end of the data and that saw no failure is neither.
         lead_hours: 10th, 50th and 90th percentile from a right warning to its failure; empty without any.
     """
 
@@ -42,7 +42,10 @@ class Component:
 
 
 def by_component(
-    warnings: Iterable[Warning], failures: Sequence[tuple[str, str, datetime]], end: datetime
+    warnings: Iterable[Warning],
+    failures: Sequence[tuple[str, str, datetime]],
+    end: datetime,
+    horizon: timedelta = HORIZON,
 ) -> dict[str, Component]:
     """Score every component that failed or was warned of; failures are (uid, component, time)."""
     said: dict[tuple[str, str], list[datetime]] = {}
@@ -55,26 +58,30 @@ def by_component(
     found = {}
     for component in sorted({pair[1] for pair in pairs}):
         own = [pair for pair in pairs if pair[1] == component]
-        found[component] = _component([(said.get(pair, []), failed.get(pair, [])) for pair in own], end)
+        found[component] = _component(
+            [(said.get(pair, []), failed.get(pair, [])) for pair in own], end, horizon
+        )
     return found
 
 
-def _component(pairs: list[tuple[list[datetime], list[datetime]]], end: datetime) -> Component:
+def _component(
+    pairs: list[tuple[list[datetime], list[datetime]]], end: datetime, horizon: timedelta
+) -> Component:
     leads: list[float] = []
     failures = warned = warnings = false = 0
     for said, failed in pairs:
         failures += len(failed)
-        warned += sum(any(at - HORIZON <= one < at for one in said) for at in failed)
+        warned += sum(any(at - horizon <= one < at for one in said) for at in failed)
         open_until: datetime | None = None
         for at in said:
             if open_until is not None and at < open_until:
                 continue
-            hit = next((one for one in failed if at < one <= at + HORIZON), None)
-            open_until = hit if hit is not None else at + HORIZON
+            hit = next((one for one in failed if at < one <= at + horizon), None)
+            open_until = hit if hit is not None else at + horizon
             warnings += 1
             if hit is not None:
                 leads.append((hit - at) / timedelta(hours=1))
-            elif at + HORIZON <= end:
+            elif at + horizon <= end:
                 false += 1
     lead = tuple(float(hours) for hours in np.percentile(leads, (10, 50, 90))) if leads else ()
     return Component(failures, warned, warnings, len(leads), false, lead)
