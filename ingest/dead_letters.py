@@ -4,21 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
+
+from psycopg import sql
 
 from ingest.message import Arrival
 from ingest.reasons import REASONS
 from ingest.store import Store, Written
-from kit.database import Conn, rows
+from kit.database import Conn, one, rows
+from kit.errors import NotFound
+
+_KEPT = (
+    ("dead_letter", "received_at"), ("quarantine", "received_at"), ("unknown_device", "last_seen")
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Replayed:
-    """How a replay went: letters stored now, and those refused again by id with the reason."""
+    """How a replay went: letters stored now, and those refused again by id with the reason; `last` is the greatest id
+    that was looked at, None when there was nothing left."""
 
     stored: list[int]
     refused: dict[int, str]
+    last: int | None = None
 
 
 def listing(
@@ -44,6 +53,18 @@ def listing(
     return [_in_words(row) for row in found]
 
 
+def letter(conn: Conn, number: int) -> dict[str, Any]:
+    """One dead letter with its payload.
+
+    Raises:
+        NotFound: there is none with that id.
+    """
+    found = one(conn, "select * from ingest.dead_letter where id = %s", (number,))
+    if found is None:
+        raise NotFound(f"There is no dead letter {number}; `dead-letters list` shows those that wait.")
+    return _in_words(found)
+
+
 def quarantine(
     conn: Conn,
     *,
@@ -64,21 +85,29 @@ def quarantine(
     return [_in_words(row) for row in found]
 
 
-def replay(conn: Conn, which: Sequence[int] | str, store: Store, *, limit: int = 1000) -> Replayed:
+def replay(
+    conn: Conn, which: Sequence[int] | str, store: Store, *, limit: int = 1000, after: int = 0
+) -> Replayed:
     """Take letters in again, by id or by reason (oldest first); in the caller's transaction. What is refused again
-    stays as it is; what is stored is marked, not deleted. A payload that was cut when it was kept is refused."""
+    stays as it is; what is stored is marked, not deleted. A payload that was cut when it was kept is refused.
+
+    Args:
+        limit: most letters at once.
+        after: the `last` of the call before: so that letters that are refused again do not hide those behind them.
+    """
     letters = rows(
         conn,
         """select * from ingest.dead_letter
-           where replayed_at is null and (id = any(%(ids)s::bigint[]) or reason = %(reason)s)
+           where replayed_at is null and id > %(after)s and (id = any(%(ids)s::bigint[]) or reason = %(reason)s)
            order by id limit %(limit)s for update""",
         {
             "ids": [] if isinstance(which, str) else list(which),
             "reason": which if isinstance(which, str) else None,
             "limit": limit,
+            "after": after,
         },
     )
-    done = Replayed([], {})
+    done = Replayed([], {}, letters[-1]["id"] if letters else None)
     whole = []
     for letter in letters:
         if letter["size"] > len(letter["payload"]):
@@ -133,6 +162,21 @@ def purge(
                  and (%(reason)s::text is null or reason = %(reason)s))""",
         {"ids": list(ids), "by_rule": by_rule, "before": before, "reason": reason},
     ).rowcount
+
+
+def prune(conn: Conn, keep: timedelta, most: int = 10_000) -> int:
+    """Forget dead letters, quarantined values and unknown devices of longer ago than `keep`, at most so many of each;
+    returns how many went. A device that sends rubbish for years must not fill the disk."""
+    return sum(
+        conn.execute(
+            sql.SQL(
+                """delete from ingest.{table} where ctid = any(array(
+                       select ctid from ingest.{table} where {time} < kit.now() - %s limit %s))"""
+            ).format(table=sql.Identifier(table), time=sql.Identifier(time)),
+            (keep, most),
+        ).rowcount
+        for table, time in _KEPT
+    )
 
 
 def _in_words(row: dict[str, Any]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from datetime import timedelta
 import psycopg
 from psycopg import errors
 
-from ingest import columnstore, rollup, run_hours, storage
+from ingest import columnstore, dead_letters, rollup, run_hours, storage
 from kit import clock, logs
 from kit.database import Conn, connect
 from kit.errors import Unavailable
@@ -26,12 +26,14 @@ AHEAD = 2  # chunks made before they are needed
 def make_worker(dsn: str, settings: Settings) -> Worker:
     """The process `storage`."""
     keep = timedelta(days=settings.ingest.raw_retention_days)
+    refusals = timedelta(days=settings.ingest.refused_retention_days)
     beside = Beside(dsn)
     jobs = [
         Job("partitions", 10, partitions),
         Job("rollup", 5, roll_up_gently),
         Job("recount", 10, recount),
         Job("retention", 60, lambda conn: retention(conn, keep)),
+        Job("refusals", 60, lambda conn: forget_refusals(conn, refusals)),
         Job("compression", 600, beside.start),
     ]
     return Worker("storage", dsn, ROLE, jobs=jobs)
@@ -76,6 +78,12 @@ def retention(conn: Conn, keep: timedelta) -> None:
         return
     if dropped:
         log.info("old telemetry dropped", chunks=dropped)
+
+
+def forget_refusals(conn: Conn, keep: timedelta) -> bool:
+    """Forget what was refused longer ago than `keep`; True when there may be more."""
+    with conn.transaction():
+        return dead_letters.prune(conn, keep) > 0
 
 
 def compression(conn: Conn, compressor: columnstore.Compressor) -> bool:

@@ -102,6 +102,9 @@ class Ingest(_Part):
     oldest_days: float = Field(400, gt=0, description="a time stamp older than this is refused")
     unknown_devices: Literal["quarantine", "register"] = "quarantine"
     raw_retention_days: int = Field(365, ge=1)
+    refused_retention_days: int = Field(
+        90, ge=1, description="dead letters, quarantined values and unknown devices are forgotten after this"
+    )
     mappings: Path | None = Field(None, description="TOML file that maps other topics and JSON to readings")
     sparkplug_uid: str = Field(
         "{group}:{edge}:{device}",

@@ -52,23 +52,24 @@ def unknown(conn: Tx, user: Reader) -> dict[str, Any]:
 
 
 class Replayed(Row):
-    """How many were taken in now; the refused ones with their reasons."""
+    """How many were taken in now; the refused ones with their reasons; the greatest id that was looked at."""
 
     stored: int
     refused: dict[int, str]
+    last: int | None
 
 
 @router.post("/dead-letters/replay", response_model=Replayed, dependencies=MANAGING)
 def replay(body: Chosen, call: CallDep, own: Annotated[State, Depends(state)]) -> Any:
-    """Take letters in again after a fix, by id or by reason, at most 1,000 at once."""
+    """Take letters in again after a fix, by id or by reason, at most 1,000 at once; go on with `after` = `last`."""
     return once(call, lambda: replay_letters(call, body, own))
 
 
 def replay_letters(call: Call, chosen: Chosen, own: State) -> dict[str, Any]:
     """What the store takes now is marked as replayed; what it refuses stays."""
     store = Store(own.settings.ingest, door="replay")
-    done = dead_letters.replay(call.conn, _which(chosen), store)
-    return {"stored": len(done.stored), "refused": done.refused}
+    done = dead_letters.replay(call.conn, _which(chosen), store, after=chosen.after)
+    return {"stored": len(done.stored), "refused": done.refused, "last": done.last}
 
 
 def _which(chosen: Chosen) -> list[int] | str:

@@ -227,3 +227,6 @@ class Chosen(Shape):
 
     ids: list[int] = Field(default_factory=list)
     reason: str | None = None
+    after: int = Field(
+        0, ge=0, description="replay: only letters with a greater id, the `last` of the call before"
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import timedelta
 from typing import Annotated
 
@@ -15,6 +16,7 @@ from kit.errors import Invalid
 from meantime.cli import output, target
 
 ROLE = "meantime_ingest"
+CHUNK = 1000  # letters in one transaction
 COLUMNS = ("id", "received_at", "door", "device_uid", "topic", "size", "reason", "detail")
 
 
@@ -22,6 +24,7 @@ def commands() -> typer.Typer:
     """The sub-commands."""
     app = typer.Typer(help="Messages that could not be used, with their reasons.", no_args_is_help=True)
     app.command("list")(listing)
+    app.command("show")(show)
     app.command("replay")(replay)
     app.command("purge")(purge)
     return app
@@ -34,18 +37,37 @@ def listing(reason: str | None = None, uid: str | None = None, limit: int = 50) 
     output.table(found, COLUMNS)
 
 
+def show(number: Annotated[int, typer.Argument(help="The letter's id.")]) -> None:
+    """One letter with its payload: as text where it is one, else in hexadecimal."""
+    with target.transaction(ROLE) as conn:
+        found = dead_letters.letter(conn, number)
+    payload = found.pop("payload")
+    try:
+        text = payload.decode()
+    except UnicodeDecodeError:
+        text = f"0x{payload.hex()}"
+    output.show(found | {"payload": text})
+
+
 def replay(
     ids: Annotated[list[int] | None, typer.Argument(help="Letters to take in again.")] = None,
     reason: Annotated[str | None, typer.Option(help="All of one reason instead.")] = None,
-    limit: int = 1000,
+    limit: Annotated[int | None, typer.Option(help="At most so many, the oldest; else all.")] = None,
 ) -> None:
     """Take letters in again after a fix; what is refused again stays."""
     if bool(ids) == bool(reason):
         raise Invalid("Name letters by id, or a --reason; one of the two.")
-    with target.transaction(ROLE) as conn:
-        store = Store(kit_settings.load().ingest, door="replay")
-        done = dead_letters.replay(conn, reason or ids or [], store, limit=limit)
-    output.show({"stored": len(done.stored), "refused_again": done.refused})
+    store = Store(kit_settings.load().ingest, door="replay")
+    stored, refused, after = 0, dict[int, str](), 0
+    while limit is None or stored + len(refused) < limit:
+        most = CHUNK if limit is None else min(CHUNK, limit - stored - len(refused))
+        with target.transaction(ROLE) as conn:  # each piece for itself: what is stored stays stored
+            done = dead_letters.replay(conn, reason or ids or [], store, limit=most, after=after)
+        if done.last is None:
+            break
+        stored, after = stored + len(done.stored), done.last
+        refused |= done.refused
+    output.show({"stored": stored, "refused_again": refused if ids else Counter(refused.values())})
 
 
 def purge(

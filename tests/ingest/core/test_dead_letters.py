@@ -11,6 +11,7 @@ from ingest import dead_letters, registry
 from ingest.reasons import REASONS
 from ingest.store import Store
 from kit.database import Conn, scalar
+from kit.errors import NotFound
 from kit.settings import Ingest
 from tests.ingest.core.conftest import NOW, arrival, take, telemetry
 
@@ -101,3 +102,36 @@ def test_a_flood_of_poison_from_many_strangers_costs_no_statement_each(
     found = writer.execute("select distinct payload from ingest.dead_letter where reason = 'malformed'")
     assert [bytes(payload) for (payload,) in found] == [b"{broken\0\t\\N"]
     assert scalar(writer, "select array_agg(distinct messages) from ingest.unknown_device") == [10]
+
+
+def test_letters_that_stay_refused_hide_none_of_those_behind_them(writer: Conn, store: Store) -> None:
+    hopeless = [arrival("meantime/X-1/telemetry", b"{broken")] * 3
+    take(writer, store, [*hopeless, telemetry("X-1", flow=3)])
+    registry.add(writer, "X-1", "pump")
+    first = dead_letters.replay(writer, "unknown_device", store, limit=2)
+    assert (first.stored, set(first.refused.values())) == ([], {"malformed"})
+    second = dead_letters.replay(writer, "unknown_device", store, limit=2, after=first.last or 0)
+    assert len(second.stored) == 1
+    assert dead_letters.replay(writer, "unknown_device", store, after=second.last or 0).last is None
+
+
+def test_one_letter_is_shown_with_its_payload(writer: Conn, store: Store) -> None:
+    take(writer, store, [arrival("meantime/P-1/telemetry", b"{broken")])
+    found = dead_letters.letter(writer, dead_letters.listing(writer)[0]["id"])
+    assert (bytes(found["payload"]), found["reason_en"]) == (b"{broken", REASONS["malformed"].text_en)
+    with pytest.raises(NotFound, match="no dead letter 0"):
+        dead_letters.letter(writer, 0)
+
+
+def test_refusals_of_long_ago_are_forgotten_and_recent_ones_are_not(writer: Conn, store: Store) -> None:
+    for days in (100, 1):
+        at = NOW - timedelta(days=days)
+        take(writer, store, [arrival("meantime/X-1/telemetry", b"{}", at=at),
+                             arrival(f"meantime/X-{days}/telemetry", b"{}", at=at),
+                             arrival("meantime/P-1/telemetry", {"values": {"nonsense": 1}}, at=at)])  # fmt: skip
+    count = "select (select count(*) from ingest.dead_letter), (select count(*) from ingest.quarantine)"
+    assert writer.execute(count).fetchall() == [(4, 2)]
+    while dead_letters.prune(writer, timedelta(days=90), most=1):
+        pass
+    assert writer.execute(count).fetchall() == [(2, 1)]
+    assert writer.execute("select uid from ingest.unknown_device").fetchall() == [("X-1",)]

@@ -84,9 +84,15 @@ def test_what_cannot_be_provisioned_says_why(writer: Conn) -> None:
 def test_a_csv_provisions_its_lines_or_names_the_wrong_one(writer: Conn) -> None:
     made = registry.provision_csv(writer, "\ufeffuid, model\nN-1, pump\nN-2, pump\n")
     assert [c.uid for c in made] == ["N-1", "N-2"]
-    with pytest.raises(Conflict, match="Line 3"), writer.transaction():
-        registry.provision_csv(writer, "uid,model\nN-3,pump\nN-1,pump\n")
-    assert scalar(writer, "select count(*) from ingest.device where uid = 'N-3'") == 0
+    for last, error in (
+        ("N-1,pump", Conflict), ("N-3,pump", Conflict), ("N 4,pump", Invalid), ("N-4,moon", NotFound),
+        ("N-4", NotFound),
+    ):  # fmt: skip
+        with pytest.raises(error, match="Line 3"), writer.transaction():
+            registry.provision_csv(writer, f"uid,model\nN-3,pump\n{last}\n")
+        assert scalar(writer, "select count(*) from ingest.device where uid = 'N-3'") == 0
+    for credentials in made:
+        assert registry.authenticate(writer, credentials.uid, credentials.token) is not None
     with pytest.raises(Invalid, match="uid and model"):
         registry.provision_csv(writer, "name\nx\n")
 

@@ -80,4 +80,6 @@ def test_the_storage_worker_is_made_from_the_settings(dsn: str) -> None:
     with connect(dsn, role=made.role, autocommit=True) as conn:
         for job in made.jobs:
             job.run(conn)
-    assert [job.name for job in made.jobs] == ["partitions", "rollup", "recount", "retention", "compression"]
+    assert [job.name for job in made.jobs] == [
+        "partitions", "rollup", "recount", "retention", "refusals", "compression"
+    ]  # fmt: skip
