@@ -36,9 +36,10 @@ def report(conn: Conn, start: datetime, end: datetime, model: str | None = None)
     """Work it out from reports.alarm_honesty and reports.failure."""
     raises = [one for one in store.raises(conn, start, end) if model in (None, one.model)]
     failures = [one for one in store.failures(conn, start, end) if model in (None, one.model)]
+    earlier = [one for one in store.raises(conn, start - scores.HORIZON, start) if model in (None, one.model)]
     devices = store.devices(conn, model)
     _, in_force = rows_of.tuning(conn)
     return Honesty(
-        start, end, model, devices, scores.scores(raises, failures), alarms.load(raises, start, end, devices),
+        start, end, model, devices, scores.scores(raises, failures, earlier), alarms.load(raises, start, end, devices),
         store.daily(conn, start, end, model), proposals.propose(raises, in_force),
     )  # fmt: skip

@@ -65,13 +65,26 @@ class Score:
     lead_hours: tuple[float, float, float] | None
 
 
-def scores(raises: Sequence[Raise], failures: Sequence[Failure]) -> list[Score]:
-    """Of every rule on every model, in the order of their names."""
+def scores(
+    raises: Sequence[Raise], failures: Sequence[Failure], earlier: Sequence[Raise] = ()
+) -> list[Score]:
+    """Of every rule on every model, in the order of their names.
+
+    Args:
+        raises, failures: of the period.
+        earlier: raises before it, within the horizon: they count for nothing but failures that they announced.
+    """
     keys = sorted({(one.model, one.rule) for one in raises})
-    return [_score(*key, [r for r in raises if (r.model, r.rule) == key], failures) for key in keys]
+    return [_score(*key, _of(raises, key), _of(earlier, key), failures) for key in keys]
 
 
-def _score(model: str, rule: str, raises: Sequence[Raise], failures: Sequence[Failure]) -> Score:
+def _of(raises: Sequence[Raise], key: tuple[str, str]) -> list[Raise]:
+    return [one for one in raises if (one.model, one.rule) == key]
+
+
+def _score(
+    model: str, rule: str, raises: Sequence[Raise], earlier: Sequence[Raise], failures: Sequence[Failure]
+) -> Score:
     orders: dict[int, Raise] = {}
     for one in sorted(raises, key=lambda r: r.raised_at, reverse=True):
         if one.order_id is not None:
@@ -82,9 +95,9 @@ def _score(model: str, rule: str, raises: Sequence[Raise], failures: Sequence[Fa
     }
     decided = by["right"] + by["false"] + by["other"]
     low, high = wilson(by["right"], decided) if decided else (None, None)
-    modes = {one.failure_mode for one in raises}
+    modes = {one.failure_mode for one in (*raises, *earlier)}
     ours = [one for one in failures if one.model == model and one.failure_mode in modes]
-    announced = sum(any(announces(one, failure) for one in raises) for failure in ours)
+    announced = len({failure for one in (*raises, *earlier) if (failure := announces(one, ours)) is not None})
     leads = [r.lead_hours for r in orders.values() if r.verdict == "right" and r.lead_hours is not None]
     return Score(
         model, rule, by["right"], by["false"], by["other"], by["undecided"],
@@ -93,10 +106,17 @@ def _score(model: str, rule: str, raises: Sequence[Raise], failures: Sequence[Fa
     )  # fmt: skip
 
 
-def announces(one: Raise, failure: Failure) -> bool:
-    """Whether the alarm was raised before the failure was known, or stood then, on its device and mode."""
-    same = (one.device_id, one.failure_mode) == (failure.device_id, failure.failure_mode)
-    return same and failure.at - HORIZON <= one.raised_at <= failure.at
+def announces(one: Raise, failures: Sequence[Failure]) -> Failure | None:
+    """The failure that an alarm has announced: the first on its device and mode that was repaired after it was raised,
+    if it was raised before that was known and within the horizon. What comes after the repair is another fault."""
+    following = [
+        failure
+        for failure in failures
+        if (failure.device_id, failure.failure_mode) == (one.device_id, one.failure_mode)
+        and failure.repaired_at > one.raised_at
+    ]
+    first = min(following, key=lambda failure: failure.repaired_at, default=None)
+    return first if first is not None and first.at - HORIZON <= one.raised_at <= first.at else None
 
 
 def wilson(hits: int, n: int, z: float = 1.6449) -> tuple[float, float]:

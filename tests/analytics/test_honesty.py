@@ -46,6 +46,21 @@ def test_orders_are_counted_not_raises_and_undecided_ones_do_not_count() -> None
     assert (spike.right, spike.precision, spike.recall) == (1, 1.0, pytest.approx(1 / 3))
 
 
+def test_an_alarm_announces_the_failure_it_came_before_and_none_after_its_repair() -> None:
+    first, second = (Failure(1, "pump", "bearing_wear", hours(at), hours(at + 10)) for at in (50, 250))
+    (score,) = scores.scores([one(0, order=1), one(20, order=1)], [first, second])
+    assert (score.failures, score.announced) == (2, 1)  # both alarms are of the first fault
+    (again,) = scores.scores([one(0, order=1), one(200, order=2)], [second, first])
+    assert again.announced == 2
+    assert scores.announces(one(55), [first]) is None  # raised when it was known already
+
+
+def test_a_failure_at_the_beginning_of_a_period_may_have_been_announced_before_it() -> None:
+    failure = Failure(1, "pump", "bearing_wear", hours(5), hours(9))
+    (score,) = scores.scores([one(300, "false", 2)], [failure], [one(-40, "right", 1)])
+    assert (score.recall, score.right, score.false, score.precision) == (1.0, 0, 1, 0.0)
+
+
 def test_nothing_decided_is_no_precision_and_an_empty_fleet_no_rate() -> None:
     (score,) = scores.scores([one(0, "undecided", 1)], [])
     assert (score.precision, score.precision_low, score.recall, score.lead_hours) == (None, None, None, None)
