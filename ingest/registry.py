@@ -11,7 +11,7 @@ import hmac
 import io
 import re
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -19,7 +19,7 @@ from typing import Any
 import psycopg
 
 from ingest.message import clean
-from kit.database import Conn, one, rows, scalar
+from kit.database import Conn, one, rows
 from kit.errors import Conflict, Invalid, NotFound
 
 _UID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,63}")
@@ -51,31 +51,12 @@ def provision(conn: Conn, uid: str, model: str, at: datetime | None = None) -> C
         NotFound: there is no such model.
         Conflict: the uid is taken.
     """
-    device = add(conn, uid, model, at)
-    return _credentials(conn, device.id, uid)
+    return _credentials(conn, [add(conn, uid, model, at)])[0]
 
 
 def add(conn: Conn, uid: str, model: str, at: datetime | None = None) -> Device:
     """Register a device without a token: behind a broker that checks devices itself. Raises as `provision`."""
-    if not _UID.fullmatch(uid):
-        raise Invalid(
-            f"Device uid {uid!r}: 1 to 64 letters, digits, or _ . : - , beginning with a letter or digit."
-        )
-    if scalar(conn, "select 1 from ingest.model where code = %s", (model,)) is None:
-        known = ", ".join(code for (code,) in conn.execute("select code from ingest.model order by code"))
-        raise NotFound(
-            f"There is no device model {model!r}. Known: {known or 'none yet, load a device type first'}."
-        )
-    device_id = scalar(
-        conn,
-        """insert into ingest.device (uid, model, provisioned_at) values (%s, %s, coalesce(%s, kit.now()))
-           on conflict (uid) do nothing returning id""",
-        (uid, model, at),
-    )
-    if device_id is None:
-        raise Conflict(f"Device {uid!r} is provisioned already; rotate its token to give it a new one.")
-    conn.execute("delete from ingest.unknown_device where uid = %s", (uid,))
-    return Device(device_id, uid, model)
+    return _add(conn, [(uid, model)], at)[0]
 
 
 def provision_csv(conn: Conn, text: str) -> list[Credentials]:
@@ -87,13 +68,44 @@ def provision_csv(conn: Conn, text: str) -> list[Credentials]:
     reader = csv.DictReader(io.StringIO(text.lstrip("\ufeff")), skipinitialspace=True)
     if not {"uid", "model"} <= set(reader.fieldnames or ()):
         raise Invalid(f"The CSV needs the columns uid and model in its first line, not {reader.fieldnames}.")
-    made = []
-    for line in reader:
-        try:
-            made.append(provision(conn, (line["uid"] or "").strip(), (line["model"] or "").strip()))
-        except (Invalid, NotFound, Conflict) as error:
-            raise type(error)(f"Line {reader.line_num}: {error.message}") from error
-    return made
+    lines = [(reader.line_num, (row["uid"] or "").strip(), (row["model"] or "").strip()) for row in reader]
+    wanted = [(uid, model) for _, uid, model in lines]
+    return _credentials(conn, _add(conn, wanted, None, lambda number: f"Line {lines[number][0]}: "))
+
+
+def _add(
+    conn: Conn,
+    wanted: Sequence[tuple[str, str]],
+    at: datetime | None,
+    where: Callable[[int], str] = lambda number: "",
+) -> list[Device]:
+    """Register devices, given as (uid, model), by three statements; `where(number)` begins an error's message."""
+    models = sorted(code for (code,) in conn.execute("select code from ingest.model"))
+    for number, (uid, model) in enumerate(wanted):
+        if not _UID.fullmatch(uid):
+            raise Invalid(
+                f"{where(number)}Device uid {uid!r}: 1 to 64 letters, digits, or _ . : - , beginning with a letter or "
+                "digit."
+            )
+        if model not in models:
+            known = ", ".join(models) or "none yet, load a device type first"
+            raise NotFound(f"{where(number)}There is no device model {model!r}. Known: {known}.")
+    uids = [uid for uid, _ in wanted]
+    made = conn.execute(
+        """insert into ingest.device (uid, model, provisioned_at)
+           select uid, model, coalesce(%s, kit.now()) from unnest(%s::text[], %s::text[]) as n(uid, model)
+           on conflict (uid) do nothing returning uid, id""",
+        (at, uids, [model for _, model in wanted]),
+    )
+    ids, devices = dict(made.fetchall()), list[Device]()
+    for number, (uid, model) in enumerate(wanted):
+        if uid not in ids:  # or there twice
+            raise Conflict(
+                f"{where(number)}Device {uid!r} is provisioned already; rotate its token to give it a new one."
+            )
+        devices.append(Device(ids.pop(uid), uid, model))
+    conn.execute("delete from ingest.unknown_device where uid = any(%s)", (uids,))
+    return devices
 
 
 def rotate(conn: Conn, uid: str, *, keep: timedelta = timedelta(0)) -> Credentials:
@@ -107,7 +119,7 @@ def rotate(conn: Conn, uid: str, *, keep: timedelta = timedelta(0)) -> Credentia
     if device["status"] != "active":
         raise Conflict(f"Device {uid!r} is revoked; reinstate it first.")
     _stop_tokens(conn, device["id"], keep)
-    return _credentials(conn, device["id"], uid)
+    return _credentials(conn, [Device(device["id"], uid, device["model"])])[0]
 
 
 def revoke(conn: Conn, uid: str) -> None:
@@ -149,7 +161,7 @@ def reinstate(conn: Conn, uid: str) -> Credentials:
     if device["status"] != "revoked":
         raise Conflict(f"Device {uid!r} is not revoked.")
     conn.execute("update ingest.device set status = 'active' where id = %s", (device["id"],))
-    return _credentials(conn, device["id"], uid)
+    return _credentials(conn, [Device(device["id"], uid, device["model"])])[0]
 
 
 def authenticate(conn: Conn, username: str, password: str | None) -> Device | None:
@@ -255,13 +267,19 @@ def _digest(token: str) -> bytes:
     return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
 
 
-def _credentials(conn: Conn, device_id: int, uid: str) -> Credentials:
-    token = secrets.token_urlsafe(24)
+def _credentials(conn: Conn, devices: Sequence[Device]) -> list[Credentials]:
+    """A new token for each."""
+    given = [Credentials(device.id, device.uid, secrets.token_urlsafe(24)) for device in devices]
     conn.execute(
-        "insert into ingest.credential (device_id, username, secret) values (%s, %s, %s)",
-        (device_id, uid, _digest(token)),
+        """insert into ingest.credential (device_id, username, secret)
+           select * from unnest(%s::int[], %s::text[], %s::bytea[])""",
+        (
+            [each.device_id for each in given],
+            [each.uid for each in given],
+            [_digest(each.token) for each in given],
+        ),
     )
-    return Credentials(device_id, uid, token)
+    return given
 
 
 def _stop_tokens(conn: Conn, device_id: int, keep: timedelta) -> None:
@@ -274,7 +292,7 @@ def _stop_tokens(conn: Conn, device_id: int, keep: timedelta) -> None:
 
 def _locked(conn: Conn, uid: str) -> dict[str, Any]:
     try:
-        found = one(conn, "select id, status from ingest.device where uid = %s for update", (uid,))
+        found = one(conn, "select id, model, status from ingest.device where uid = %s for update", (uid,))
     except psycopg.DataError:
         found = None
     if found is None:
