@@ -82,6 +82,8 @@ class History:
         rows = readings.take(self.seed, self.machines, faults, after, until, self._interval)
         codes = list(readings.information_codes(self.seed, self.machines, after, until))
         for one in faults:
+            if one.repaired is not None and one.repaired <= after:
+                continue  # it has said all it had to say
             events = code_events(one, self._numbers[one.uid].spec, self.seed)
             codes += [event for event in events if after < event.ts <= until]
         self._said = max(self._said, until)
