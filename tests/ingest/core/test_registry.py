@@ -86,7 +86,7 @@ def test_a_csv_provisions_its_lines_or_names_the_wrong_one(writer: Conn) -> None
     assert [c.uid for c in made] == ["N-1", "N-2"]
     for last, error in (
         ("N-1,pump", Conflict), ("N-3,pump", Conflict), ("N 4,pump", Invalid), ("N-4,moon", NotFound),
-        ("N-4", NotFound),
+        ("N-4", NotFound), ("N" * 140_000 + ",pump", Invalid),
     ):  # fmt: skip
         with pytest.raises(error, match="Line 3"), writer.transaction():
             registry.provision_csv(writer, f"uid,model\nN-3,pump\n{last}\n")
