@@ -119,6 +119,7 @@ Meantime is running.
     dispatcher, finance, admin, partner (service provider), client (customer)
 
   {settings.simulation.devices} simulated devices and their staff live {speed:g} × faster than the clock; the history of
-  {settings.simulation.history_days} days was seeded by the same code. Logs: {settings.home / "logs"}
+  {settings.simulation.history_days} days was seeded by the same code. From the records of the half year before it
+  failures are learned in the next minutes: Analytics, Models. Logs: {settings.home / "logs"}
   Ctrl-C stops it; the next start goes on from there, `make demo FRESH=1` starts over.
 """
