@@ -66,19 +66,53 @@ def provision_csv(conn: Conn, text: str) -> list[Credentials]:
         Invalid, NotFound, Conflict: as `provision`; the message names the line.
     """
     reader = csv.DictReader(io.StringIO(text.lstrip("\ufeff")), skipinitialspace=True)
-    made = []
     try:
         if not {"uid", "model"} <= set(reader.fieldnames or ()):
             raise Invalid(
                 f"The CSV needs the columns uid and model in its first line, not {reader.fieldnames}."
             )
-        for line in reader:
-            made.append(provision(conn, (line["uid"] or "").strip(), (line["model"] or "").strip()))
+        lines = [
+            (reader.line_num, (row["uid"] or "").strip(), (row["model"] or "").strip()) for row in reader
+        ]
     except csv.Error as error:
-        raise Invalid(f"Line {reader.line_num}: {error}.") from error
-    except (Invalid, NotFound, Conflict) as error:
-        raise type(error)(f"Line {reader.line_num}: {error.message}") from error
-    return made
+        raise Invalid(f"Line {reader.line_num + 1}: {error}.") from error
+    wanted = [(uid, model) for _, uid, model in lines]
+    return _credentials(conn, _add(conn, wanted, None, lambda number: f"Line {lines[number][0]}: "))
+
+
+def _add(
+    conn: Conn,
+    wanted: Sequence[tuple[str, str]],
+    at: datetime | None,
+    where: Callable[[int], str] = lambda number: "",
+) -> list[Device]:
+    """Register devices, given as (uid, model), by three statements; `where(number)` begins an error's message."""
+    models = sorted(code for (code,) in conn.execute("select code from ingest.model"))
+    for number, (uid, model) in enumerate(wanted):
+        if not _UID.fullmatch(uid):
+            raise Invalid(
+                f"{where(number)}Device uid {uid!r}: 1 to 64 letters, digits, or _ . : - , beginning with a letter or "
+                "digit."
+            )
+        if model not in models:
+            known = ", ".join(models) or "none yet, load a device type first"
+            raise NotFound(f"{where(number)}There is no device model {model!r}. Known: {known}.")
+    uids = [uid for uid, _ in wanted]
+    made = conn.execute(
+        """insert into ingest.device (uid, model, provisioned_at)
+           select uid, model, coalesce(%s, kit.now()) from unnest(%s::text[], %s::text[]) as n(uid, model)
+           on conflict (uid) do nothing returning uid, id""",
+        (at, uids, [model for _, model in wanted]),
+    )
+    ids, devices = dict(made.fetchall()), list[Device]()
+    for number, (uid, model) in enumerate(wanted):
+        if uid not in ids:  # or there twice
+            raise Conflict(
+                f"{where(number)}Device {uid!r} is provisioned already; rotate its token to give it a new one."
+            )
+        devices.append(Device(ids.pop(uid), uid, model))
+    conn.execute("delete from ingest.unknown_device where uid = any(%s)", (uids,))
+    return devices
 
 
 def rotate(conn: Conn, uid: str, *, keep: timedelta = timedelta(0)) -> Credentials:
