@@ -144,10 +144,10 @@ def cancel(conn: Conn, backtest_id: int, actor: str) -> None:
 
 # For those who work on them
 
-_FREE = """state = 'queued' or (state = 'running' and not exists (
-    select from pg_locks l where l.locktype = 'advisory' and l.granted and l.objsubid = 2
+_HELD = """select from pg_locks l where l.locktype = 'advisory' and l.granted and l.objsubid = 2
       and l.database = (select oid from pg_database where datname = current_database())
-      and l.classid::bigint = (hashtext('analytics.backtest')::bigint & 4294967295) and l.objid::bigint = b.id))"""
+      and l.classid::bigint = (hashtext('analytics.backtest')::bigint & 4294967295) and l.objid::bigint = b.id"""
+_FREE = f"state = 'queued' or (state = 'running' and not exists ({_HELD}))"
 
 
 def waiting(conn: Conn) -> bool:
@@ -198,6 +198,18 @@ def take(conn: Conn) -> Backtest | None:
         (row["id"],),
     )
     return Backtest(**row | {"state": "running", "attempts": row["attempts"] + 1})
+
+
+def given_up(conn: Conn, pid: int) -> bool:
+    """Whether the session of a server process works on one that was cancelled."""
+    return bool(
+        scalar(
+            conn,
+            f"""select exists (select from analytics.backtest b
+                               where state = 'cancelled' and exists ({_HELD} and l.pid = %s))""",
+            (pid,),
+        )
+    )
 
 
 def report_progress(conn: Conn, backtest_id: int, share: float) -> bool:

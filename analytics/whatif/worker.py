@@ -1,14 +1,17 @@
 """Who works on backtests: a process of its own at low priority, started by the analytics worker when one waits.
 
 `python -m analytics.whatif.worker` works until none is left. It reads in small transactions, so that nothing that
-follows the database's tables has to wait for it.
+follows the database's tables has to wait for it. One that is cancelled ends wherever it is, in a long statement or
+while models are learned; what a killed process worked on is taken from the beginning by the next.
 """
 
 from __future__ import annotations
 
+import _thread
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 
@@ -25,10 +28,13 @@ from kit.process import Job, die_with_parent
 
 log = logs.get("analytics.whatif.worker")  # it is also run as __main__
 ROLE = "meantime_analytics"
+APPLICATION = "analytics.backtest"
 LOOK_SECONDS = 2.0
 TELL_SECONDS = 0.5
 SLOTS = 1
 """How many run at the same time on one database."""
+GONE = "2s"
+"""How soon the server notices in the middle of a statement that the process is gone, and lets its locks go."""
 
 
 class Cancelled(Exception):
@@ -111,6 +117,34 @@ def _run(conn: Conn, taken: Backtest) -> None:
         store.finish(conn, taken.id, time.monotonic() - began, error=repr(error))
 
 
+class Watch:
+    """Interrupts the process when what it works on was cancelled: between two steps it notices by itself, but a
+    statement or learning a model may take minutes."""
+
+    def __init__(self, dsn: str, worker: Conn) -> None:
+        self._dsn, self._pid, self._stop = dsn, worker.info.backend_pid, threading.Event()
+        self._thread = threading.Thread(target=self._look, daemon=True)
+        self.seen = False
+
+    def __enter__(self) -> Watch:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+
+    def _look(self) -> None:
+        try:
+            with connect(self._dsn, role=ROLE, application=f"{APPLICATION}.watch", autocommit=True) as conn:
+                while not self._stop.wait(LOOK_SECONDS):
+                    if store.given_up(conn, self._pid):
+                        self.seen = True
+                        _thread.interrupt_main()
+                        return
+        except (MeantimeError, psycopg.Error) as error:  # the work itself will find that the database is away
+            log.warning("nobody watches for a cancelled backtest", error=str(error))
+
+
 def main(parent: int | None) -> None:
     """The process."""
     if parent is not None:
@@ -118,8 +152,15 @@ def main(parent: int | None) -> None:
     os.nice(10)
     found = settings.load()
     logs.configure(found, "backtest")
-    with connect(url(found), role=ROLE, application="analytics.backtest", autocommit=True) as conn:
-        work(conn)
+    dsn = url(found)
+    with connect(dsn, role=ROLE, application=APPLICATION, autocommit=True) as conn, Watch(dsn, conn) as watch:
+        conn.execute("select set_config('client_connection_check_interval', %s, false)", (GONE,))
+        try:
+            work(conn)
+        except KeyboardInterrupt:
+            if not watch.seen:
+                raise
+            log.info("backtest cancelled in the middle")
 
 
 if __name__ == "__main__":

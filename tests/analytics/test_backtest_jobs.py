@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -110,6 +112,38 @@ def wait_until_free(conn: Conn) -> None:
         if not scalar(conn, held):
             return
     raise AssertionError("the locks of a closed session are still held")
+
+
+@pytest.mark.slow
+def test_a_killed_process_lets_go_in_the_middle_of_a_statement_and_a_cancelled_one_ends_there(
+    fleet: Conn, dsn: str
+) -> None:
+    number = ask(fleet)
+    with connect(dsn) as blocker:
+        blocker.execute(
+            "lock table ingest.batch in access exclusive mode"
+        )  # reading takes as long as we like
+        killed = jobs.start_process(dsn)
+        until(lambda: store.get(fleet, number).state == "running")
+        killed.kill()
+        killed.wait()
+        until(lambda: store.waiting(fleet))  # the server has noticed, though its statement is not over
+        second = jobs.start_process(dsn)
+        until(lambda: store.get(fleet, number).attempts == 2)
+        store.cancel(fleet, number, "anna")
+        assert second.wait(60) == 0
+    assert (store.get(fleet, number).state, store.result(fleet, number)) == ("cancelled", None)
+    again = ask(fleet)
+    assert jobs.start_process(dsn).wait(120) == 0
+    assert jobs.work(fleet) == 0
+    assert store.get(fleet, again).state == "done"
+
+
+def until(condition: Callable[[], bool], seconds: float = 90.0) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, f"it did not come about within {seconds} s"
+        time.sleep(0.02)
 
 
 def test_one_that_another_session_works_on_is_left_alone_and_slots_bound_how_many(
