@@ -23,7 +23,9 @@ class Clock:
     def at(self, wall: datetime) -> datetime:
         """What this clock shows when the wall clock shows `wall`."""
         passed = wall - self.wall_anchor
-        return self.sim_anchor + (passed if self.rate == 1.0 else passed * self.rate)  # a product costs far more
+        return self.sim_anchor + (
+            passed if self.rate == 1.0 else passed * self.rate
+        )  # a product costs far more
 
     def now(self) -> datetime:
         """What it shows now, aware, UTC."""
