@@ -4,7 +4,7 @@ fault codes, repairs, and the detections that the product made of them at the ti
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -19,7 +19,7 @@ from kit.database import Conn
 from kit.settings import Settings
 from meantime import device_types
 from simulators import enrolment
-from simulators.faults import HOUR, Fault, micros, moment
+from simulators.faults import Fault, micros, moment
 from simulators.history import Day, History
 
 BEGIN = datetime(2026, 6, 1, tzinfo=UTC)
@@ -114,8 +114,7 @@ def _arrived(columns: list[Columns], after: int, until: int) -> Iterator[Columns
 
 def _merged(parts: Iterator[Columns]) -> list[Columns]:
     """One for each device type."""
-    found: Mapping[str, Columns] = {}
-    made = dict(found)
+    made: dict[str, Columns] = {}
     for one in parts:
         other = made.get(one.model)
         made[one.model] = one if other is None else _joined(other, one)
@@ -132,6 +131,3 @@ def _joined(one: Columns, other: Columns) -> Columns:
         values=np.concatenate([one.values, other.values]), seq=np.concatenate([one.seq, other.seq]),
         received=np.concatenate([one.received, other.received]),
     )  # fmt: skip
-
-
-__all__ = ["BEGIN", "HOUR", "Life"]
