@@ -1,4 +1,4 @@
-"""What a row costs on the streaming engine, all triggers on, against river's models in the same run.
+"""What a row costs on the streaming engine, all default triggers on, against river's models in the same run.
 
     python -m benchmarks.detect [--quick]
 
