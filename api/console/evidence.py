@@ -24,7 +24,7 @@ def story(t: Words, order: dict[str, Any], signals: Sequence[dict[str, Any]]) ->
     told: list[str] = []
     for signal in signals:
         if signal["kind"] == "raise":
-            told = _signal(t, signal)
+            told = sentences(t, signal)
             break
     if not told:
         if order["source"] in _OF_A_MACHINE:
@@ -33,7 +33,8 @@ def story(t: Words, order: dict[str, Any], signals: Sequence[dict[str, Any]]) ->
     return told
 
 
-def _signal(t: Words, signal: dict[str, Any]) -> list[str]:
+def sentences(t: Words, signal: dict[str, Any]) -> list[str]:
+    """What drove one detection, and the rule that decided (a row of `queries.evidence.signals`)."""
     told = [_driver(t, driver) for driver in signal["drivers"] if driver["value"] is not None]
     told += [t("order.code", code=_code(code)) for code in signal["codes"]]
     failure = t.pick(signal, "failure") or str(signal["failure_mode"]).replace("_", " ")

@@ -24,6 +24,14 @@ def moment(value: datetime | None, zone: str, language: str, *, year: bool = Fal
     )
 
 
+def instant(value: datetime | None, zone: str, language: str) -> str:
+    """`24 Nov 2026 15:30` in a zone, as plain text."""
+    if value is None:
+        return NOTHING
+    local = value.astimezone(ZoneInfo(zone))
+    return f"{day(local, language)} {local:%H:%M}"
+
+
 def day(value: date | None, language: str, *, year: bool = True) -> str:
     """`24 Nov 2026` or `2026年11月24日`."""
     if value is None:

@@ -123,10 +123,12 @@ def storage_status() -> None:
         output.show(found)
         return
     chunks, missing = found.pop("chunks"), found.pop("missing")
-    output.show(found | {"chunks": len(chunks)})
+    sizes = {name: output.size(found[name]) for name in ("bytes", "rollup_bytes")}
+    output.show(found | sizes | {"chunks": len(chunks), "chunk_days": f"{found['chunk_days']} d"})
     language = kit_settings.load().language
     for lack in missing:
         print(f"missing: {lack[f'text_{language}']}")
     if chunks:
         print()
-        output.table(chunks, ("name", "since", "until", "bytes", "compressed"))
+        told = [chunk | {"bytes": output.size(chunk["bytes"])} for chunk in chunks]
+        output.table(told, ("name", "since", "until", "bytes", "compressed"))

@@ -5,8 +5,9 @@ from __future__ import annotations
 import dataclasses
 import json
 import sys
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -51,9 +52,10 @@ def show(value: Mapping[str, Any]) -> None:
     if _json:
         line(value)
         return
-    width = max((len(key) for key in value), default=0)
-    for key, item in value.items():
-        print(f"{key:<{width}}  {_text(item)}")
+    told = {key.replace("_", " "): _text(item) for key, item in value.items()}
+    width = max(map(_width, told), default=0)
+    for key, text in told.items():
+        print(f"{_padded(key, width)}  {text}")
 
 
 def table(rows: Sequence[Mapping[str, Any]], columns: Iterable[str] | None = None) -> None:
@@ -64,9 +66,9 @@ def table(rows: Sequence[Mapping[str, Any]], columns: Iterable[str] | None = Non
         return
     names = list(columns or (rows[0] if rows else ()))
     cells = [[_text(row.get(name)) for name in names] for row in rows]
-    widths = [max(len(text) for text in column) for column in zip(names, *cells, strict=True)]
+    widths = [max(map(_width, column)) for column in zip(names, *cells, strict=True)]
     for texts in [names, *cells]:
-        print("  ".join(text.ljust(width) for text, width in zip(texts, widths, strict=True)).rstrip())
+        print("  ".join(map(_padded, texts, widths)).rstrip())
 
 
 def say(text: str) -> None:
@@ -81,8 +83,36 @@ def error(problem: MeantimeError) -> None:
     say(f"meantime: {problem.message}")
 
 
+def size(count: float | None) -> str:
+    """Bytes as people read them, with the exact number: `1.4 GB (1,503,238,553 B)`."""
+    if count is None:
+        return ""
+    amount, units = float(count), ["B", "KB", "MB", "GB", "TB", "PB"]
+    while abs(amount) >= 1023.95 and len(units) > 1:
+        amount, units = amount / 1024, units[1:]
+    return f"{count:,} B" if units[0] == "B" else f"{amount:,.1f} {units[0]} ({count:,} B)"
+
+
+def _width(text: str) -> int:
+    """Columns of a terminal: a Chinese character takes two."""
+    return sum(2 if unicodedata.east_asian_width(one) in "WF" else 1 for one in text)
+
+
+def _padded(text: str, width: int) -> str:
+    return text + " " * (width - _width(text))
+
+
 def _text(value: Any) -> str:
+    """For people: nothing of Python or JSON."""
+    if isinstance(value, datetime) and value.tzinfo is not None:
+        return f"{value.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     value = plain(value)
-    if isinstance(value, (dict, list)):
-        return json.dumps(value, ensure_ascii=False)
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {_text(item)}" for key, item in value.items()) or "–"
+    if isinstance(value, list):
+        return ", ".join(map(_text, value)) or "–"
+    if isinstance(value, float):
+        return f"{value:,.4g}" if abs(value) < 1000 else f"{value:,.1f}"
     return "" if value is None else str(value)

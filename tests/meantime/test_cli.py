@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import click
@@ -13,10 +15,12 @@ import pytest
 import structlog
 import typer
 
+from analytics import episodes
 from kit.database import Conn, scalar
 from kit.settings import environment, load
-from meantime.cli import MODULES, build, main
-from meantime.cli.output import use_json
+from meantime.cli import MODULES, backtests, build, main, replays
+from meantime.cli.output import size, table, use_json
+from simulators.replay import score
 
 ROOT = Path(__file__).parents[2]
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -158,12 +162,49 @@ def test_a_backtest_is_told_side_by_side_to_people_and_as_json_to_programs(run: 
     told = run(*period)
     assert told.returncode == 0, told.stderr
     lines = told.stdout.splitlines()
-    assert lines[0].split() == ["in", "force", "tried"]
-    assert ["orders", "0", "0"] in [line.split() for line in lines]
+    assert lines[0].split() == ["Rules", "in", "force", "Rules", "tried"]
+    assert ["Orders", "0", "0"] in [line.split() for line in lines]
+    assert any("repaired within 30 d" in line for line in lines)
+    assert any("Horizon 30 d (720 h)" in line for line in lines)
     assert any("pump-p100" in line and "no telemetry" in line for line in lines)
     assert "{" not in told.stdout
     (found,) = map(json.loads, run("--json", *period).stdout.splitlines())
     assert found["live"]["orders"] == 0
+    assert found["horizon_hours"] == 720
+    within = run("backtest", *period[1:], "--horizon", "72", language="zh")
+    assert "判定期限 3天（72 小时）" in within.stdout, "the words are the installation's language"
+    refused = run("backtest", *period[1:], "--horizon", "0")
+    assert refused.returncode == 1
+    assert "above 0 h" in refused.stderr
+
+
+def test_the_usual_horizons_of_the_commands_are_those_of_what_they_call() -> None:
+    assert timedelta(hours=backtests.HORIZON_HOURS) == timedelta(microseconds=episodes.HORIZON)
+    assert timedelta(hours=replays.HORIZON_HOURS) == score.HORIZON
+
+
+def test_sizes_of_what_is_stored_have_units_for_people_and_are_exact_for_programs(
+    run: Run, pump: str
+) -> None:
+    told = run("storage", "status").stdout
+    assert re.search(r"^bytes +[\d,.]+ [KMG]?B", told, re.M), told
+    assert re.search(r"^rollup bytes +[\d,.]+ KB \([\d,]+ B\)", told, re.M), told
+    assert isinstance(json.loads(run("--json", "storage", "status").stdout)["bytes"], int)
+
+
+@pytest.mark.parametrize(
+    ("count", "told"),
+    [(0, "0 B"), (1023, "1,023 B"), (1024, "1.0 KB (1,024 B)"), (1_503_238_553, "1.4 GB (1,503,238,553 B)")],
+)
+def test_a_size_is_told_in_its_unit_beside_the_exact_number(count: int, told: str) -> None:
+    assert size(count) == told
+
+
+def test_a_table_with_chinese_words_stands_straight(capsys: pytest.CaptureFixture[str]) -> None:
+    use_json(False)
+    table([{"型号": "水泵", "n": 1}, {"型号": "P", "n": 2}])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines == ["型号  n", "水泵  1", "P     2"]
 
 
 def test_explaining_an_order_that_does_not_exist_is_refused(run: Run) -> None:
