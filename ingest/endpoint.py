@@ -280,7 +280,9 @@ class Endpoint:
         self._hatch.put(call, *args)
 
     def _beat_door(self, conn: Conn) -> None:
-        sessions.beat(conn, self.keeper.open(conn))
+        if not sessions.beat(conn, self.keeper.open(conn)):
+            self.keeper.door = None
+            self.keeper.open(conn)
 
     def detail(self) -> dict[str, Any]:
         """The live figures of this door."""

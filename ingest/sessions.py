@@ -52,13 +52,15 @@ def open_door(conn: Conn, name: str) -> int:
     return door
 
 
-def beat(conn: Conn, door: int) -> None:
-    """Say that the door is alive, and forget doors long dead and empty."""
-    conn.execute("update ingest.door set beat_at = clock_timestamp() where id = %s", (door,))
+def beat(conn: Conn, door: int) -> bool:
+    """Say that the door is alive, and forget doors long dead and empty. Returns False when others have forgotten this
+    one: it could not reach the database for so long."""
+    known = conn.execute("update ingest.door set beat_at = clock_timestamp() where id = %s", (door,)).rowcount
     conn.execute(
         """delete from ingest.door d where beat_at < clock_timestamp() - interval '1 hour'
            and not exists (select from ingest.session s where s.door = d.id)"""
     )
+    return known > 0
 
 
 def begin(conn: Conn, door: int, begun: Sequence[Begun]) -> None:

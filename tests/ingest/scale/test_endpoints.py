@@ -185,3 +185,16 @@ def test_the_family_has_as_many_doors_as_are_set() -> None:
     alone = many.model_copy(update={"collector": Collector(host="broker", processes=2)})
     with pytest.raises(Misconfigured, match="MEANTIME_COLLECTOR__GROUP"):
         processes.core(alone)
+
+
+def test_an_end_point_that_the_others_took_for_dead_and_forgot_lets_devices_in_again(
+    start: Start, db: Conn, devices: dict[str, str]
+) -> None:
+    port = start().port
+    door = until(lambda: scalar(db, "select max(id) from ingest.door"))
+    db.execute("delete from ingest.door")  # as another one does after an hour's silence
+    until(
+        lambda: scalar(db, "select max(id) from ingest.door where id > %s", (door,)), "the door, open again"
+    )
+    with Raw(port, version=V5) as device:
+        assert device.connect("p-1", devices["p-1"]).reason == 0
