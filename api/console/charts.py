@@ -136,7 +136,7 @@ def _grid(scale: _Scale) -> list[str]:
         x = scale.x(ts)
         drawn.append(f'<line class="grid" x1="{x}" x2="{x}" y1="{TOP}" y2="{bottom}"/>')
         drawn.append(f'<text class="tick" x="{x}" y="{chart.height - 6}" text-anchor="middle">{text}</text>')
-    drawn.append(f'<text class="tick" x="4" y="{TOP - 3}">{escape(chart.unit)}</text>')
+    drawn.append(f'<text class="tick" x="4" y="{TOP - 3}">{escape(shown.unit(chart.unit))}</text>')
     return drawn
 
 

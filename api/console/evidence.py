@@ -48,7 +48,11 @@ def _code(code: Any) -> str:
 
 def _driver(t: Words, driver: dict[str, Any]) -> str:
     value, baseline = float(driver["value"]), driver["baseline"]
-    figures = {"metric": t.pick(driver, "name"), "value": shown.number(value), "unit": driver["unit"]}
+    figures = {
+        "metric": t.pick(driver, "name"),
+        "value": shown.number(value),
+        "unit": shown.unit(driver["unit"]),
+    }
     if baseline is None:
         told = t("order.reached", **figures)
     else:
@@ -56,9 +60,9 @@ def _driver(t: Words, driver: dict[str, Any]) -> str:
         told = t(key, **figures, baseline=shown.number(float(baseline)))
     if driver["limit"] is not None:
         told += ("" if t.language == "zh" else " ") + t(
-            "order.limit", limit=shown.number(float(driver["limit"])), unit=driver["unit"]
+            "order.limit", limit=shown.number(float(driver["limit"])), unit=shown.unit(driver["unit"])
         )
-    return told
+    return told.replace(" .", ".").replace(" ,", ",").replace(" 。", "。").replace(" ，", "，")
 
 
 @dataclass(frozen=True)

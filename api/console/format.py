@@ -74,6 +74,11 @@ def number(value: float | Decimal | None, digits: int | None = None) -> str:
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
+def unit(symbol: str) -> str:
+    """A unit as it stands behind a figure; a plain number (`1`) has none."""
+    return "" if symbol == "1" else symbol
+
+
 def size(value: float | None) -> str:
     """`980 B`, `1.4 MB`: bytes in the largest unit of 1,024 that leaves a figure of 1 or more."""
     if value is None:

@@ -76,7 +76,13 @@ def login(
         return _form(request, conn, own, next, error.code, error.status)
     answer = back_to(next)
     set_cookie(answer, request, own, own.signer.token(user.id, mark, own.settings.api.session_hours))
+    _remember(answer, user.language)
     return answer
+
+
+def _remember(answer: Response, language: str) -> None:
+    """For pages that know no account: the log-in page, and what is not there."""
+    answer.set_cookie(LANGUAGE_COOKIE, language, max_age=365 * 86400, samesite="lax")
 
 
 @router.post("/logout")
@@ -93,7 +99,9 @@ def language(
 ) -> Response:
     """The switch in the page's head."""
     accounts.set_language(conn, user.id, language)
-    return back_to(back)
+    answer = back_to(back)
+    _remember(answer, language)
+    return answer
 
 
 @router.get("/language/{language}")
@@ -102,5 +110,5 @@ def language_before_login(language: str, next: str = "/") -> Response:
     if language not in ("en", "zh"):
         raise Invalid(f"{language!r} is not a language of the interface; it is en or zh")
     answer = back_to(f"/login?next={next}" if next != "/" else "/login")
-    answer.set_cookie(LANGUAGE_COOKIE, language, max_age=365 * 86400, samesite="lax")
+    _remember(answer, language)
     return answer

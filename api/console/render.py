@@ -56,6 +56,7 @@ def environment() -> Environment:
         "money": shown.money,
         "metres": shown.metres,
         "size": shown.size,
+        "unit": shown.unit,
     }
     return made
 
