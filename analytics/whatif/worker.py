@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import _thread
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -150,6 +151,8 @@ def main(parent: int | None) -> None:
     if parent is not None:
         die_with_parent(parent)
     os.nice(10)
+    # A shell that starts programs in the background lets them ignore it, and `Watch` would interrupt nobody.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     found = settings.load()
     logs.configure(found, "backtest")
     dsn = url(found)
