@@ -146,9 +146,9 @@ def share(low: float | None, value: float | None, high: float | None) -> Markup:
     if low is None or value is None or high is None:
         return Markup("")
     return Markup(
-        '<svg class="share" viewBox="0 0 104 14" aria-hidden="true"><line class="grid" x1="2" x2="102" y1="7" y2="7"/>'
-        f'<line class="range" x1="{2 + 100 * low:.1f}" x2="{2 + 100 * high:.1f}" y1="7" y2="7"/>'
-        f'<circle cx="{2 + 100 * value:.1f}" cy="7" r="4" class="stay"/></svg>'
+        '<svg class="share" viewBox="0 0 110 14" aria-hidden="true"><line class="grid" x1="5" x2="105" y1="7" y2="7"/>'
+        f'<line class="range" x1="{5 + 100 * low:.1f}" x2="{5 + 100 * high:.1f}" y1="7" y2="7"/>'
+        f'<circle cx="{5 + 100 * value:.1f}" cy="7" r="4" class="stay"/></svg>'
     )
 
 
