@@ -14,7 +14,18 @@ from collections import Counter
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
-from analytics.prediction import drift, failure, late, life_scoring, scoring, store, stored, train, waiting
+from analytics.prediction import (
+    drift,
+    failure,
+    late,
+    life_scoring,
+    life_train,
+    scoring,
+    store,
+    stored,
+    train,
+    waiting,
+)
 from analytics.store import microseconds
 from kit import clock, logs, settings
 from kit.database import EPOCH, Conn
@@ -108,6 +119,8 @@ def due(conn: Conn, model: str, now: datetime) -> str | None:
     last = store.last_trained(conn, train.KIND, model)
     if last is None:
         return "never learned"
+    if store.last_tried(conn, life_train.KIND, model) is None:
+        return "remaining lives never learned"
     if now - last >= LEARN_AGAIN:
         return "a month has passed"
     if now - last < RETRY:

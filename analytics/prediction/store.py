@@ -121,6 +121,14 @@ def last_trained(conn: Conn, kind: str, model: str) -> datetime | None:
     return found
 
 
+def last_tried(conn: Conn, kind: str, model: str) -> datetime | None:
+    """When a device type was last learned, whatever came of it."""
+    found: datetime | None = scalar(
+        conn, "select max(tried_at) from analytics.learning where kind = %s and model = %s", (kind, model)
+    )
+    return found
+
+
 def note_learning(
     conn: Conn, kind: str, model: str, component: str, promoted: bool, verdict: str,
     reason: Mapping[str, Any] | None = None,

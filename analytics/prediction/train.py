@@ -167,12 +167,17 @@ class _Trial:
     settings: Settings
     compare: bool
 
+    @property
+    def _first(self) -> int:
+        """µs; when the readings begin of which anything can be said."""
+        return int(self.table.ts.min()) if len(self.table) else int(self.past.known[0])
+
     def run(self) -> Candidate | Trained:
         kind = self.past.components.index(self.component)
         broken, repairs = self.failures.only(kind), self.past.repairs.only(kind)
         last = int(self.past.known[-1])
         try:
-            split = split_time(broken, int(self.past.known[0]), last, self.component)
+            split = split_time(broken, self._first, last, self.component)
             learned = self.table.take(np.flatnonzero(self.table.ts <= split))
             fitted = failure.fit(
                 self.component, learned, broken.until(split), repairs.until(split), split, self.settings
@@ -196,7 +201,7 @@ class _Trial:
             + ("." if current is None else f", with the version in force {current:g}.")
         )
         scores = asdict(result) | {"cost_without": nothing, "tried_until": moment(last).isoformat()}
-        window = moment(int(self.past.known[0])), moment(split)
+        window = moment(self._first), moment(split)
         reason = {
             "code": "cheaper" if promote else "not_cheaper", "cost": f"{cost:g}", "without": f"{nothing:g}",
             "since": moment(split).isoformat(), "in_force": None if current is None else f"{current:g}",

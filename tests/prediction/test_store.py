@@ -255,6 +255,8 @@ def test_learning_is_started_once_when_there_is_enough_to_learn_from(
     learner.look(db)  # nothing came of it: not again today
     assert started == [MODEL]
     learn(db)
+    assert jobs.due(db, MODEL, END) == "remaining lives never learned"  # killed between the two
+    store.note_learning(db, "remaining_life", MODEL, "bearing", False, "a test")
     assert jobs.due(db, MODEL, END) is None
     assert jobs.due(db, MODEL, moment(START + 106 * DAY)) == "a month has passed"
     db.execute(
@@ -267,6 +269,7 @@ def test_a_live_error_that_has_grown_asks_for_learning(db: Conn, world: tuple[Hi
     history, _ = world
     set_clock(db, END)
     version = learn(db)["bearing"].version_id
+    store.note_learning(db, "remaining_life", MODEL, "bearing", False, "a test")
     assert version is not None
     ts = START + 75 * DAY + np.arange(300) * HOUR
     p = np.where(np.arange(300) < 150, 0.01, 0.9)  # it cries wolf from some day on
