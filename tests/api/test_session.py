@@ -159,8 +159,8 @@ def test_the_secret_is_made_once_and_kept(db: Conn, db_as: object) -> None:
 
 def test_a_page_that_is_not_there_is_told_in_the_language_of_who_asks(installation: Installation) -> None:
     with connect(installation.dsn, autocommit=True) as conn:
-        conn.execute("update fsm.user_account set language = 'zh' where login = 'finance'")
-    for login, told in (("finance", "页面或记录不存在"), ("admin", "There is no such page")):
+        conn.execute("update fsm.user_account set language = 'zh' where login = 'dispatcher'")
+    for login, told in (("dispatcher", "页面或记录不存在"), ("admin", "There is no such page")):
         missing = installation.browser(login).get("/nothing")
         assert missing.status_code == 404
         assert told in missing.text
