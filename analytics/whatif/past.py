@@ -71,13 +71,22 @@ class Past:
     parts: Parts
     codes_known: Ints
 
-    def hidden(self, first: int) -> dict[int, Ints]:
+    def hidden(self, first: int) -> dict[int, tuple[Ints, Ints]]:
         """The steps (µs, from `first` on) at which something of the time before was still to come: of which devices
-        (positions)."""
-        ends = self.history.known[self.parts.step] if len(self.parts.step) else self.parts.step
-        device = np.concatenate([self.parts.device, self.history.faults.device])
-        begin = np.concatenate([ends, -(-self.history.faults.ts // STEP) * STEP])
-        until = np.concatenate([self.parts.known, self.codes_known])
+        (positions) values, and of which only fault codes."""
+        ends, faults = self.history.known, self.history.faults
+        values = self._waiting(self.parts.device, ends[self.parts.step], self.parts.known, first)
+        codes = self._waiting(faults.device, -(-faults.ts // STEP) * STEP, self.codes_known, first)
+        return {
+            step: (
+                _sorted(values.get(step, set())),
+                _sorted(codes.get(step, set()) - values.get(step, set())),
+            )
+            for step in sorted(values.keys() | codes.keys())
+        }
+
+    def _waiting(self, device: Ints, begin: Ints, until: Ints, first: int) -> dict[int, set[int]]:
+        """Devices by the steps from `begin` to before `until`."""
         begin = np.maximum(begin, -(-first // STEP) * STEP)
         until = np.minimum(until, int(self.history.known[-1]) + STEP)
         late = until > begin
@@ -85,7 +94,7 @@ class Past:
         for one, since, end in np.unique(np.stack([device, begin, until])[:, late], axis=1).T.tolist():
             for step in range(since, end, STEP):
                 found.setdefault(step, set()).add(one)
-        return {step: np.array(sorted(found[step]), np.int64) for step in sorted(found)}
+        return found
 
     def at(self, step: int, devices: Ints) -> History:
         """The devices at some positions as they were known at a step (µs), as far back as features look."""
@@ -120,6 +129,10 @@ class Past:
         total = np.bincount(at, parts.total[ours][there], len(wanting))
         count = np.bincount(at, parts.count[ours][there], len(wanting))
         values.reshape(-1)[wanting] = np.where(count > 0, total / np.maximum(count, 1), np.nan)
+
+
+def _sorted(devices: set[int]) -> Ints:
+    return np.array(sorted(devices), np.int64)
 
 
 def _some(log: Log, place: Ints, keep: Bools) -> Log:

