@@ -27,6 +27,8 @@ _GROUPS: Final = {
     "component": ("component",), "group": ("group",), "json_type": ("json_type",), "number_kind": ("number_kind",),
 }  # fmt: skip
 """Places that hold codes: the groups of the catalogue that name them."""
+_SHAPES: Final = {"part": r"(?:body|query|path|header|cookie)(?:\.[\w-]+)*"}
+"""Places that hold only what looks like this."""
 _APART: Final = re.compile(r", | or | and no ")
 
 
@@ -68,7 +70,9 @@ def _pattern(sentence: str) -> re.Pattern[str]:
     pieces, at = [], 0
     for place in _PLACE.finditer(sentence):
         pieces.append(re.escape(sentence[at : place.start()]))
-        pieces.append("(.*?)" if place[1] else re.escape(place[0][0]))  # {{ stands for {
+        pieces.append(
+            f"({_SHAPES.get(place[1], '.*?')})" if place[1] else re.escape(place[0][0])
+        )  # {{ stands for {
         at = place.end()
     return re.compile("".join([*pieces, re.escape(sentence[at:])]), re.DOTALL)
 

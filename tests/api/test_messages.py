@@ -108,6 +108,10 @@ def test_codes_within_a_refusal_become_words() -> None:
 
 def test_a_reason_within_a_refusal_is_put_into_chinese_as_well() -> None:
     assert chinese("Item 2 of 3: values holds no reading.") == "第 2 项（共 3 项）：values 中没有读数。"
+    assert chinese("Not JSON: Expecting value: line 1 column 41 (char 40).") == (
+        "不是 JSON：第 1 行第 41 列（第 40 个字符）缺少值。"
+    )
+    assert chinese("body.limit: Field required") == "body.limit：必填"
     assert chinese("Li Wei: Other visits leave no room.") == "Li Wei：与其他上门任务冲突。"
 
 
