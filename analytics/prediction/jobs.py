@@ -38,7 +38,8 @@ LOOK_SECONDS = 600.0  # … who is due? (at once after one that was ready)
 LEARN_AGAIN = timedelta(days=30)
 KEEP = timedelta(days=90)
 RETRY = timedelta(days=1)
-SETTLE = timedelta(minutes=15)  # the last hour of a step must have been received and rolled up
+SETTLE = timedelta(minutes=15)  # the last hour of a step must have been received and rolled up …
+LAG_SECONDS = 10.0  # … which takes real time as well: where the clock runs fast, all would be late else
 ENOUGH = round((failure.FEWEST_FAILURES + 1) / train.LEARNED_SHARE)  # failures of a component
 
 
@@ -53,7 +54,7 @@ def jobs(dsn: str) -> list[Job]:
 
 def score(conn: Conn) -> None:
     """Score every device type that has a model in force; what late rows made stale first."""
-    now = clock.now(conn) - SETTLE
+    now = settled(conn)
     late.notice(conn)
     for model in models(conn):
         with conn.transaction():
@@ -63,6 +64,12 @@ def score(conn: Conn) -> None:
             life_scoring.score(conn, model, now)
     with conn.transaction():
         store.drop_predictions(conn, KEEP)
+
+
+def settled(conn: Conn) -> datetime:
+    """Up to when everything should have been received and rolled up."""
+    shown = clock.load(conn)
+    return shown.now() - max(SETTLE, timedelta(seconds=LAG_SECONDS * shown.rate))
 
 
 def models(conn: Conn) -> list[str]:
