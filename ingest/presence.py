@@ -15,6 +15,8 @@ from ingest.message import Arrival, Refused
 from ingest.mqtt.packets import Will
 from ingest.sparkplug import names
 
+KEPT = (["status"], ["command"])  # below a device's own topic, and nothing deeper
+
 
 class Presence:
     """Makes the chunks; `submit` queues them."""
@@ -47,7 +49,8 @@ class Presence:
 
     def keeps(self, topic: str) -> bool:
         """Whether a retained message on this topic is kept: of others nobody would ever hear."""
-        return topic.startswith(f"{self._prefix}/") and topic.endswith(("/status", "/command"))
+        own = f"{self._prefix}/"
+        return topic.startswith(own) and topic.removeprefix(own).split("/")[1:] in KEPT
 
     def uid_of(self, topic: str) -> str:
         """The device a topic belongs to."""
