@@ -31,10 +31,8 @@ from kit.database import Conn
 from kit.errors import Invalid
 
 WARMUP = timedelta(days=21)  # before the period, so that baselines are warm when it begins
-LEARNING, ROWS = (
-    0.2,
-    0.7,
-)  # shares of the work, where models are learned, and of what is left where models speak
+LEARNING = 0.2  # of the work, where models are learned
+ROWS = 0.7  # of what is left, where models speak
 Progress = Callable[[float], None]
 
 

@@ -31,7 +31,7 @@ def history(
     if there is None or last <= first or not metrics:
         return None
     devices, components = there
-    values = _values(conn, devices, metrics, first, last)
+    values = means(conn, devices, metrics, first, last)
     if np.isnan(values).all():
         return None
     return History(
@@ -69,8 +69,8 @@ def hours(
         return None
     first = max(first, microseconds(begun) // HOUR)
     names = [*metrics, *(name for role, name in special.items() if role == "state")]
-    table = _values(conn, there[0], names, first, last, 1)
-    counter = _values(conn, there[0], [special["run_hours"]], first, last, 1, "last")[..., 0] if (
+    table = means(conn, there[0], names, first, last, 1)
+    counter = means(conn, there[0], [special["run_hours"]], first, last, 1, "last")[..., 0] if (
         "run_hours" in special) else np.full(table.shape[:2], np.nan)  # fmt: skip
     state = (
         table[..., names.index(special["state"])] if "state" in special else np.full(table.shape[:2], np.nan)
@@ -106,7 +106,7 @@ _HOURS: LiteralString = """
 AT_ONCE = 32  # devices in a query: its arrays are held in memory
 
 
-def _values(
+def means(
     conn: Conn, devices: Ints, metrics: Sequence[str], first: int, last: int, step_hours: int = STEP_HOURS,
     figure: LiteralString = "mean",
 ) -> Floats:  # fmt: skip

@@ -8,7 +8,6 @@ at their time, and so does what has no raw rows any more. SQL reads; never commi
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final, LiteralString
@@ -162,9 +161,7 @@ def load(conn: Conn, of: Names, devices: Ints, since: datetime, until: datetime)
     if last <= first:
         return None
     row = {int(device): at for at, device in enumerate(devices)}
-    values = np.full((len(devices), last - first, len(of.metrics)), np.nan)
-    for device, metric, steps, figures in _values(conn, of, devices, first, last):
-        values[row[device], steps, of.metrics.index(metric)] = figures
+    values = stored.means(conn, devices, of.metrics, first, last)
     if np.isnan(values).all():
         return None
     faults, codes_known = _faults(conn, of, row, since, until)
@@ -179,16 +176,6 @@ def load(conn: Conn, of: Names, devices: Ints, since: datetime, until: datetime)
     return Past(history, _parts(conn, of, row, first, last), codes_known)
 
 
-_STEPS: Final[LiteralString] = """
-    select device_id, metric, array_agg(step), array_agg(mean) from (
-        select r.device_id, r.metric,
-               (div(extract(epoch from r.bucket)::bigint, %(seconds)s) - %(begin)s)::int as step,
-               sum(r.mean * r.n) / sum(r.n) as mean
-        from ingest.reading_hour r
-        where r.device_id = any(%(devices)s) and r.metric = any(%(metrics)s) and r.n > 0
-          and r.bucket >= %(since)s and r.bucket < %(until)s
-        group by 1, 2, 3) steps
-    group by 1, 2"""
 # Only of steps of which a row came late; what came in time is a part, too.
 _LATE: Final[LiteralString] = """
     with late as materialized (
@@ -212,12 +199,6 @@ _LATE: Final[LiteralString] = """
     cross join lateral unnest(s.metrics, t."values") as v(name, value)
     where v.value <> 'NaN' and v.name = any(%(metrics)s)
     group by 1, 2, 3, 4"""
-
-
-def _values(
-    conn: Conn, of: Names, devices: Ints, first: int, last: int
-) -> Iterator[tuple[int, str, list[int], list[float]]]:
-    yield from conn.cursor(binary=True).execute(_STEPS, _bounds(of, devices, first, last))
 
 
 def _parts(conn: Conn, of: Names, row: dict[int, int], first: int, last: int) -> Parts:
