@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 
 from analytics.prediction import failure, life_train, train
+from analytics.prediction.train import Trained
 from kit import clock, logs, settings
 from kit.database import connect, url
 from kit.process import die_with_parent
@@ -27,16 +29,23 @@ def main(model: str, parent: int | None = None, iterations: int | None = None) -
     if parent is not None:
         die_with_parent(parent)
     os.nice(10)
-    dsn = url(settings.load())
+    found = settings.load()
+    logs.configure(found, "learn")
+    dsn = url(found)
     with connect(dsn, role=ROLE, application="analytics.learn", autocommit=True) as conn:
         conn.execute("set idle_in_transaction_session_timeout = 0")
         conn.execute("set statement_timeout = 0")  # a year of a large fleet's hours is read at once
         with conn.transaction():
-            found = train.train(conn, model, clock.now(conn), settings=of_failures)
+            learned = train.train(conn, model, clock.now(conn), settings=of_failures)
+        _tell(model, train.KIND, learned)
         with conn.transaction():
-            found += life_train.learn(conn, model, clock.now(conn), of_lives)
-    for one in found:
-        log.info("learned", model=model, component=one.component, promoted=one.promoted, verdict=one.verdict)
+            learned = life_train.learn(conn, model, clock.now(conn), of_lives)
+        _tell(model, life_train.KIND, learned)
+
+
+def _tell(model: str, kind: str, learned: Sequence[Trained]) -> None:
+    for one in learned:
+        log.info("learned", model=model, component=one.component, kind=kind, verdict=one.verdict)
 
 
 if __name__ == "__main__":

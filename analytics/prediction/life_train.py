@@ -190,5 +190,4 @@ def _keep(conn: Conn, model: str, first: datetime, one: _Candidate | Trained) ->
         conn, KIND, model, one.component, one.fitted, (first, one.split), scores, one.trial.pinball, one.verdict,
         promote=one.promote, reason=one.reason,
     )  # fmt: skip
-    log.info("remaining-life model", model=model, component=one.component, verdict=one.verdict)
     return Trained(one.component, version, one.promote, one.verdict, one.reason)

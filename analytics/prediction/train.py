@@ -149,7 +149,6 @@ def _keep(conn: Conn, model: str, done: Candidate | Trained) -> Trained:
         conn, KIND, model, component, done.fitted, done.window, done.scores, done.cost, done.verdict,
         promote=done.promote, reason=done.reason,
     )  # fmt: skip
-    log.info("failure model", model=model, component=component, verdict=done.verdict)
     return Trained(component, version, done.promote, done.verdict, done.reason)
 
 
