@@ -17,6 +17,7 @@ from kit.errors import Misconfigured
 from kit.settings import Settings
 
 log = logs.get(__name__)
+BACKLOG = 2048  # connections that wait to be accepted
 THREADS = 12  # database connections; requests beyond that wait for one
 
 
@@ -30,7 +31,7 @@ class Server(uvicorn.Server):
 
 
 def listen(settings: Settings) -> socket.socket:
-    """The bound socket; port 0 takes a free one.
+    """The bound socket, on which connections wait from now on; port 0 takes a free one.
 
     Raises:
         Misconfigured: the address is taken or not this machine's.
@@ -40,6 +41,7 @@ def listen(settings: Settings) -> socket.socket:
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         sock.bind((host, port))
+        sock.listen(BACKLOG)
     except OSError as error:
         sock.close()
         raise Misconfigured(
@@ -52,6 +54,7 @@ def serve(app: FastAPI, sock: socket.socket, stop: threading.Event) -> None:
     """Serve on a bound socket until `stop` is set; open streams are ended, requests get a second to finish."""
     config = uvicorn.Config(
         app,
+        backlog=BACKLOG,
         log_config=None,
         access_log=False,
         timeout_graceful_shutdown=1,
