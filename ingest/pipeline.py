@@ -38,7 +38,7 @@ def calm_collector() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)
-    sys.setswitchinterval(0.0003)
+    sys.setswitchinterval(0.0001)
 
 
 class Store(Protocol):
