@@ -10,9 +10,10 @@ from __future__ import annotations
 import asyncio
 import ssl
 import threading
+import time
 from typing import Any
 
-from ingest import formats, sessions
+from ingest import formats, sessions, tls
 from ingest.chunks import Chunk
 from ingest.link import KEEP_ALIVE, MAX_PACKET, Link
 from ingest.log import front
@@ -23,6 +24,7 @@ from ingest.mqtt.packets import V5
 from ingest.pipeline import ROLE, calm_collector
 from ingest.pulse import Pulse
 from ingest.sparkplug import names
+from ingest.sparkplug.host import Host
 from kit import logs
 from kit.database import url
 from kit.errors import Misconfigured
@@ -46,9 +48,28 @@ def filters(settings: Settings, suffix: str) -> tuple[str, ...]:
     node's order must hold, so Sparkplug goes to the first member alone."""
     group = settings.collector.group
     own = formats.filters(settings.ingest)
-    first = suffix in ("", "-1")
-    sparkplug = names.FILTERS if settings.collector.sparkplug and (first or not group) else ()
+    sparkplug = names.FILTERS if _reads_sparkplug(settings, suffix) else ()
     return tuple(f"$share/{group}/{name}" if group else name for name in own) + sparkplug
+
+
+def host(settings: Settings, suffix: str, now: int) -> Host | None:
+    """The Sparkplug host application that a connection made `now` (ms since the epoch) speaks for, or None.
+
+    Raises:
+        Misconfigured: one is set, but Sparkplug is not collected.
+    """
+    name = settings.collector.sparkplug_host
+    if name is not None and not settings.collector.sparkplug:
+        raise Misconfigured(
+            "MEANTIME_COLLECTOR__SPARKPLUG_HOST is set, but MEANTIME_COLLECTOR__SPARKPLUG is false: edge nodes would "
+            "publish to a host that does not listen."
+        )
+    return Host(name, now) if name is not None and _reads_sparkplug(settings, suffix) else None
+
+
+def _reads_sparkplug(settings: Settings, suffix: str) -> bool:
+    first = suffix in ("", "-1")
+    return settings.collector.sparkplug and (first or not settings.collector.group)
 
 
 class Collector:
@@ -57,7 +78,9 @@ class Collector:
     def __init__(self, settings: Settings, *, suffix: str = "") -> None:
         if settings.collector.host is None:
             raise Misconfigured("No broker to collect from: set MEANTIME_COLLECTOR__HOST.")
-        self._broker = settings.collector
+        self._settings, self._broker, self._suffix = settings, settings.collector, suffix
+        self._tls = tls.client(settings.collector)
+        host(settings, suffix, 0)
         self.host, self.client_id = settings.collector.host, settings.collector.client_id + suffix
         self.filters = filters(settings, suffix)
         self.paused = self._stopping = False
@@ -96,12 +119,17 @@ class Collector:
 
     async def _one_connection(self, stop: threading.Event) -> bool:
         """Stay connected as long as it goes. Returns whether the broker had granted the subscription."""
+        speaks_for = host(self._settings, self._suffix, time.time_ns() // 1_000_000)
         link = Link(
-            self._hello(), self.filters, pulse=self.pulse, submit=self._submit, connected=self._connected
+            self._hello(speaks_for.will if speaks_for is not None else None),
+            self.filters + ((speaks_for.topic,) if speaks_for is not None else ()),
+            pulse=self.pulse,
+            submit=self._submit,
+            connected=self._connected,
+            host=speaks_for,
         )
-        context = ssl.create_default_context() if self._broker.tls else None
         async with asyncio.timeout(10):
-            await self._loop.create_connection(lambda: link, self.host, self._broker.port, ssl=context)
+            await self._loop.create_connection(lambda: link, self.host, self._broker.port, ssl=self._tls)
         self._link = link
         self.connects += 1
         if self.paused:
@@ -129,12 +157,12 @@ class Collector:
             )
         await asyncio.sleep(0)
         if self._link is not None:
-            self._link.close()
+            await self._link.leave()
         await asyncio.sleep(0.05)
         await asyncio.to_thread(self.pulse.stop)
         log.info("stopped", stored=self.pipeline.counts.stored)
 
-    def _hello(self) -> p.Connect:
+    def _hello(self, will: p.Will | None) -> p.Connect:
         password = self._broker.password
         return p.Connect(
             V5,
@@ -143,6 +171,7 @@ class Collector:
             keep_alive=KEEP_ALIVE,
             username=self._broker.username,
             password=password.get_secret_value().encode() if password is not None else None,
+            will=will,
             session_expiry=self._broker.session_expiry_seconds,
             max_packet=MAX_PACKET,
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable
 
@@ -13,6 +14,8 @@ from ingest.mqtt.encode import PINGREQ, encode, puback
 from ingest.mqtt.packets import V5, Reason
 from ingest.mqtt.stream import Stream
 from ingest.pulse import Pulse
+from ingest.sparkplug import names
+from ingest.sparkplug.host import Host, denies
 from kit import logs
 
 log = logs.get(__name__)
@@ -23,10 +26,13 @@ MAX_PACKET = 4 << 20
 MOST_TOPICS = 100_000  # one connection brings all devices
 # Retain handling 1: no retained messages on a subscription that the session already has.
 QOS_1_NEW_RETAINED = 0x11
+SUBSCRIBE_ID = 1
+LEAVE_SECONDS = 0.5  # for each of the broker's two answers
 
 
 class Link(asyncio.BufferedProtocol):
-    """Lives from `connection_made` to `closed`.
+    """Lives from `connection_made` to `closed`. With `host` it says that this host application is online once the
+    broker has granted what Sparkplug publishes, says so again to whoever denies it, and takes it back at the end.
 
     Attributes:
         closed: set when the connection has ended, whoever ended it.
@@ -41,10 +47,13 @@ class Link(asyncio.BufferedProtocol):
         pulse: Pulse,
         submit: Callable[[Chunk], None],
         connected: Callable[[bool], None],
+        host: Host | None = None,
     ) -> None:
         self.closed = asyncio.Event()
         self.joined = False
         self._hello, self._filters, self._pulse = hello, filters, pulse
+        self._host, self._online, self._last_id = host, False, SUBSCRIBE_ID
+        self._leaving, self._heard = False, asyncio.Event()
         self._submit, self._connected = submit, connected
         self._stream = Stream(version=V5, limit=MAX_PACKET, topics=MOST_TOPICS)
         self._transport: asyncio.Transport | None = None
@@ -71,19 +80,24 @@ class Link(asyncio.BufferedProtocol):
             if not isinstance(packet, p.Publish):
                 self._control(packet)
                 continue
+            if packet.topic.startswith(names.STATE):
+                self._state(packet)
+                continue
             self._stream.allow(packet.topic)
             arrivals.append(Arrival(packet.topic, packet.payload, *who))
             if packet.packet_id:
                 acks.append(puback(packet.packet_id))
-        if arrivals:
+        if arrivals and not self._leaving:
             self._submit(Chunk(self, arrivals, acks, nbytes + OVERHEAD * len(arrivals)))
         if self._stream.error is not None:
             log.error("the broker sent something unusable", error=str(self._stream.error))
             self.close(self._stream.error.reason)
 
     def connection_lost(self, error: Exception | None) -> None:
+        if error is not None:
+            log.warning("the connection to the broker broke", error=str(error) or repr(error))
         self._transport = None
-        self.joined = False
+        self.joined = self._online = False
         self.closed.set()
 
     def _control(self, packet: p.Packet) -> None:
@@ -94,23 +108,51 @@ class Link(asyncio.BufferedProtocol):
             case p.ConnAck():
                 self._connected(packet.session_present)
                 self._write(
-                    encode(V5, p.Subscribe(1, tuple((name, _options(name)) for name in self._filters)))
+                    encode(
+                        V5, p.Subscribe(SUBSCRIBE_ID, tuple((name, _options(name)) for name in self._filters))
+                    )
                 )
             case p.SubAck():
                 self._granted(packet.reasons)
+            case p.Ack(p.PUBACK, _, reason):
+                self._heard.set()
+                if reason >= Reason.UNSPECIFIED:
+                    log.error("the broker refuses the state of the Sparkplug host", reason=reason)
             case p.Disconnect():
                 log.warning("the broker says goodbye", reason=packet.reason, text=packet.text)
                 self.close()
 
     def _granted(self, reasons: tuple[int, ...]) -> None:
-        """The first filter is ours and must be granted; a broker may well refuse the others."""
-        for name, reason in zip(self._filters, reasons, strict=False):
-            if reason >= Reason.UNSPECIFIED:
-                log.error("the broker refuses the subscription", filter=name, reason=reason)
-        if reasons[0] >= Reason.UNSPECIFIED:
+        """The first filter is ours and must be granted; a broker may well refuse the others. But who cannot read what
+        Sparkplug publishes is no host that edge nodes should wait for."""
+        answers = dict(zip(self._filters, reasons, strict=False))
+        refused = [name for name, reason in answers.items() if reason >= Reason.UNSPECIFIED]
+        for name in refused:
+            log.error("the broker refuses the subscription", filter=name, reason=answers[name])
+        if self._filters[0] in refused:
             self.close()
-        else:
-            self.joined = True
+            return
+        self.joined = True
+        if self._host is not None and not any(name.startswith(names.PREFIX) for name in refused):
+            self._online = True
+            self._say(self._host, self._host.birth())
+            log.info("online as Sparkplug host", host=self._host.name)
+
+    def _state(self, packet: p.Publish) -> None:
+        """Somebody, or the will of a connection before this one, has spoken of this host; of another one when the
+        session still has the subscription of an earlier setting."""
+        if packet.packet_id:
+            self._write(puback(packet.packet_id))
+        if self._host is None or packet.topic != self._host.topic:
+            return
+        if self._online and denies(packet.payload):
+            log.warning("said to be offline as Sparkplug host, saying the opposite", host=self._host.name)
+            self._say(self._host, self._host.birth())
+
+    def _say(self, host: Host, state: bytes) -> None:
+        self._heard.clear()
+        self._last_id = self._last_id % 0xFFFF + 1
+        self._write(encode(V5, p.Publish(host.topic, state, 1, True, self._last_id.to_bytes(2, "big"))))
 
     def publish(self, topic: str, payload: bytes) -> None:
         """Send a message at QoS 0."""
@@ -146,9 +188,29 @@ class Link(asyncio.BufferedProtocol):
             log.warning("the broker is silent, connecting anew")
             self.close()
 
+    async def leave(self) -> None:
+        """Close, and if this is a host's connection do so in peace: to hang up on what the broker still has to say
+        makes it take the connection as broken, and publish the will after all. What comes meanwhile is not
+        acknowledged, so the broker keeps it."""
+        if self._online and self._host is not None and self._transport is not None:
+            self._leaving, self._online = True, False
+            self._say(self._host, self._host.death(time.time_ns() // 1_000_000))
+            self.resume()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._heard.wait(), LEAVE_SECONDS)
+            self._write(encode(V5, p.Disconnect()))
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self.closed.wait(), LEAVE_SECONDS)
+            if self._transport is not None:
+                self._transport.close()
+        self.close()
+
     def close(self, reason: int = Reason.SUCCESS) -> None:
-        """Say goodbye; the session stays at the broker."""
+        """Say goodbye; the session stays at the broker, which drops the will."""
         if self._transport is not None and not self._transport.is_closing():
+            if self._host is not None and self._online:
+                self._online = False
+                self._say(self._host, self._host.death(time.time_ns() // 1_000_000))
             self._write(encode(V5, p.Disconnect(reason)))
             self._transport.close()
 

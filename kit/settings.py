@@ -50,8 +50,16 @@ class Collector(_Part):
     client_id: str = "meantime-collector"
     group: str | None = Field(None, description="shared-subscription group; set to run several collectors")
     session_expiry_seconds: int = 7 * 86400
-    tls: bool = False
+    tls: bool = Field(False, description="brokers mostly listen for it on port 8883")
+    tls_ca: Path | None = Field(None, description="of the broker's certificate; the machine's own when unset")
+    tls_certificate: Path | None = Field(None, description="of this client, where the broker asks for one")
+    tls_key: Path | None = None
     sparkplug: bool = Field(True, description="subscribe to Sparkplug B (spBv1.0/…) too")
+    sparkplug_host: str | None = Field(
+        None,
+        pattern=r"^[^/+#\x00]+$",
+        description="primary host id that edge nodes wait for; set to publish that this host is online",
+    )
     processes: int = Field(
         1, ge=1, le=64, description="collectors on this machine; more than one need a group"
     )

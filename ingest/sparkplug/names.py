@@ -24,6 +24,7 @@ from ingest.message import Refused
 
 NAMESPACE = "spBv1.0"
 PREFIX = f"{NAMESPACE}/"
+STATE = f"{PREFIX}STATE/"  # of host applications
 NODE_KINDS = ("NBIRTH", "NDATA", "NDEATH")
 DEVICE_KINDS = ("DBIRTH", "DDATA", "DDEATH")
 # What a collector subscribes to: not commands, which are for the edge nodes.

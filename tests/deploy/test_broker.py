@@ -96,13 +96,28 @@ def test_it_queues_for_an_absent_collector_and_a_device_writes_below_its_own_uid
     leave(device)
     got: list[bytes] = []
     again = mqtt.Client(CallbackAPIVersion.VERSION2, client_id="collector", clean_session=False)
-    again.on_message = lambda client, userdata, message: got.append(message.payload)
+    again.on_message = lambda client, userdata, message: got.append(bytes(message.payload))
     again.username_pw_set("collector", "collector-secret")
     again.connect("127.0.0.1", broker.port)
     again.loop_start()
     until(lambda: len(got) >= QUEUED, "the queued messages")
     leave(again)
     assert got == [str(n).encode() for n in range(QUEUED)]
+
+
+def test_the_collector_alone_speaks_for_the_sparkplug_host_and_devices_hear_it(broker: Broker) -> None:
+    heard: list[bytes] = []
+    device = broker.client("pump-1")
+    device.on_message = lambda client, userdata, message: heard.append(bytes(message.payload))
+    device.subscribe("spBv1.0/STATE/plant", qos=1)
+    forged = device.publish("spBv1.0/STATE/plant", b"forged", qos=1, retain=True)
+    until(forged.is_published, "the device's try")
+    collector = broker.client("collector")
+    collector.publish("spBv1.0/STATE/plant", b"online", qos=1, retain=True)
+    until(lambda: bool(heard), "the state at the device")
+    leave(device)
+    leave(collector)
+    assert heard == [b"online"]
 
 
 def test_nobody_enters_without_an_account(broker: Broker) -> None:

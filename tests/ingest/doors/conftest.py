@@ -15,8 +15,10 @@ import meantime
 from ingest import device_types, registry
 from ingest.endpoint import Endpoint
 from kit.database import Conn
+from kit.settings import Collector, Ingest, Settings
 from kit.settings import Endpoint as EndpointSettings
-from kit.settings import Ingest, Settings
+from tests.ingest.doors.broker import Broker
+from tests.ingest.doors.processes import Process
 
 PUMP = Path(meantime.__file__).parent / "device_types" / "pump.toml"
 
@@ -80,3 +82,29 @@ def start(settings: Callable[..., Settings], devices: dict[str, str]) -> Iterato
     yield begin
     for each in running:
         each.stop()
+
+
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[Broker]:
+    running = Broker(tmp_path)
+    yield running
+    running.stop()
+
+
+@pytest.fixture
+def collector(dsn: str, broker: Broker, devices: dict[str, str]) -> Iterator[Callable[..., Process]]:
+    """`collector(suffix="-1", group="g")` makes a collector process, not started yet."""
+    made: list[Process] = []
+
+    def make(*, suffix: str = "", ingest: Ingest | None = None, **changes: Any) -> Process:
+        settings = Settings(
+            database_url=dsn,
+            collector=Collector(host="127.0.0.1", port=broker.port, **changes),
+            ingest=ingest or Ingest(),
+        )
+        made.append(Process("ingest.collector", settings, suffix=suffix))
+        return made[-1]
+
+    yield make
+    for process in made:
+        process.__exit__()

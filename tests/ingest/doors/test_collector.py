@@ -3,14 +3,9 @@
 from __future__ import annotations
 
 import random
-import shutil
-import socket
-import subprocess
 import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from threading import Thread
-from typing import Any
 
 import pytest
 
@@ -18,69 +13,13 @@ from ingest.chunks import READ_BYTES
 from ingest.mqtt import packets as p
 from ingest.mqtt.packets import V5
 from kit.database import Conn, rows, scalar
-from kit.settings import Collector, Ingest, Settings
+from kit.settings import Ingest
+from tests.ingest.doors.broker import Broker, count, subscribed
 from tests.ingest.doors.helpers import Raw, reading, until
 from tests.ingest.doors.processes import Process
 
 pytestmark = pytest.mark.broker
 KILLS = 5
-
-
-class Broker:
-    """mosquitto on a free port, with the queue limits that a collector needs."""
-
-    def __init__(self, folder: Path) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = int(probe.getsockname()[1])
-        self._file = folder / "mosquitto.conf"
-        self._file.write_text(
-            f"listener {self.port} 127.0.0.1\nallow_anonymous true\nmax_queued_messages 100000\n"
-            "max_inflight_messages 1000\npersistence false\nlog_type none\n"
-        )
-        self.start()
-
-    def start(self) -> None:
-        program = shutil.which("mosquitto") or "mosquitto"
-        self._process = subprocess.Popen([program, "-c", str(self._file)])
-        until(self._answers)
-
-    def _answers(self) -> bool:
-        try:
-            socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
-        except OSError:
-            return False
-        return True
-
-    def stop(self) -> None:
-        self._process.terminate()
-        self._process.wait(10)
-
-
-@pytest.fixture
-def broker(tmp_path: Path) -> Iterator[Broker]:
-    running = Broker(tmp_path)
-    yield running
-    running.stop()
-
-
-@pytest.fixture
-def collector(dsn: str, broker: Broker, devices: dict[str, str]) -> Iterator[Callable[..., Process]]:
-    """`collector(suffix="-1", group="g")` makes a collector process, not started yet."""
-    made: list[Process] = []
-
-    def make(*, suffix: str = "", ingest: Ingest | None = None, **changes: Any) -> Process:
-        settings = Settings(
-            database_url=dsn,
-            collector=Collector(host="127.0.0.1", port=broker.port, **changes),
-            ingest=ingest or Ingest(),
-        )
-        made.append(Process("ingest.collector", settings, suffix=suffix))
-        return made[-1]
-
-    yield make
-    for process in made:
-        process.__exit__()
 
 
 def publish(port: int, uid: str, numbers: range, *, pause: float = 0) -> None:
@@ -95,14 +34,6 @@ def publish(port: int, uid: str, numbers: range, *, pause: float = 0) -> None:
             answer = device.receive()
             assert isinstance(answer, p.Ack)
             assert answer.reason < 0x80
-
-
-def subscribed(db: Conn, name: str = "collector") -> bool:
-    return bool(scalar(db, "select (detail->>'connections')::int from kit.process where name = %s", (name,)))
-
-
-def count(db: Conn) -> int:
-    return int(scalar(db, "select count(*) from ingest.telemetry"))
 
 
 def test_a_killed_collector_loses_nothing_and_stores_nothing_twice(
