@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from psycopg import sql
 
-from ingest import columnstore
+from ingest import columnstore, letter_store
 from kit.database import EPOCH, Conn, one, rows, scalar
 from kit.errors import Misconfigured
 
@@ -209,7 +209,8 @@ def chunks(conn: Conn) -> list[dict[str, Any]]:
 
 
 def status(conn: Conn) -> dict[str, Any]:
-    """What `meantime storage status` shows: level, server, chunks, sizes, oldest and newest row, what is missing."""
+    """What `meantime storage status` shows: level, server, chunks, sizes, oldest and newest row, what is missing,
+    and what the dead letters take."""
     found = chunks(conn)
     edges = one(
         conn,
@@ -227,6 +228,7 @@ def status(conn: Conn) -> dict[str, Any]:
         "bytes": sum(chunk["bytes"] for chunk in found),
         "rollup_bytes": scalar(conn, "select pg_total_relation_size('ingest.reading_hour')"),
         "rollup_dirty": scalar(conn, "select count(*) from ingest.rollup_dirty"),
+        **letter_store.status(conn),
         **edges,
         "missing": _missing(conn, found),
     }

@@ -11,7 +11,7 @@ from datetime import timedelta
 import psycopg
 from psycopg import errors
 
-from ingest import columnstore, dead_letters, rollup, run_hours, storage
+from ingest import columnstore, dead_letters, letter_store, rollup, run_hours, storage
 from kit import clock, logs
 from kit.database import Conn, connect
 from kit.errors import Unavailable
@@ -21,6 +21,7 @@ from kit.settings import Settings
 log = logs.get(__name__)
 ROLE = "meantime_ingest"
 AHEAD = 2  # chunks made before they are needed
+FORGET_SECONDS = 2.0  # of one round: the worker must beat in between, and roll up
 
 
 def make_worker(dsn: str, settings: Settings) -> Worker:
@@ -34,6 +35,7 @@ def make_worker(dsn: str, settings: Settings) -> Worker:
         Job("recount", 10, recount),
         Job("retention", 60, lambda conn: retention(conn, keep)),
         Job("refusals", 60, lambda conn: forget_refusals(conn, refusals)),
+        Job("dead letters", 60, lambda conn: bound_letters(conn, settings.ingest.dead_letter_bytes)),
         Job("compression", 600, beside.start),
     ]
     return Worker("storage", dsn, ROLE, jobs=jobs)
@@ -84,6 +86,28 @@ def forget_refusals(conn: Conn, keep: timedelta) -> bool:
     """Forget what was refused longer ago than `keep`; True when there may be more."""
     with conn.transaction():
         return dead_letters.prune(conn, keep) > 0
+
+
+def bound_letters(conn: Conn, most: int) -> bool:
+    """Measure the dead letters and forget the oldest beyond `most` bytes; True when there may be more."""
+    kept, gone = letter_store.measure(conn), 0
+    end = time.monotonic() + FORGET_SECONDS
+    while kept.bytes > most and (gone == 0 or time.monotonic() < end):
+        with conn.transaction():
+            forgotten = letter_store.forget(conn, kept.bytes - most)
+        if not forgotten.letters:  # others have deleted them meanwhile, or replay them just now
+            break
+        gone += forgotten.letters
+        kept = letter_store.Stored(kept.letters - forgotten.letters, kept.bytes - forgotten.bytes)
+    letter_store.note(conn, kept, most)
+    if gone:
+        log.warning(
+            "dead letters beyond their bound, the oldest are forgotten",
+            letters=gone,
+            kept=kept.letters,
+            bytes=most,
+        )
+    return gone > 0 and kept.bytes > most
 
 
 def compression(conn: Conn, compressor: columnstore.Compressor) -> bool:

@@ -113,6 +113,9 @@ class Ingest(_Part):
     refused_retention_days: int = Field(
         90, ge=1, description="dead letters, quarantined values and unknown devices are forgotten after this"
     )
+    dead_letter_bytes: int = Field(
+        1 << 30, ge=1 << 20, description="most bytes of dead letters; beyond it the oldest are forgotten"
+    )
     mappings: Path | None = Field(None, description="TOML file that maps other topics and JSON to readings")
     sparkplug_uid: str = Field(
         "{group}:{edge}:{device}",

@@ -123,7 +123,8 @@ def storage_status() -> None:
         output.show(found)
         return
     chunks, missing = found.pop("chunks"), found.pop("missing")
-    sizes = {name: output.size(found[name]) for name in ("bytes", "rollup_bytes")}
+    sized = ("bytes", "rollup_bytes", "dead_letter_bytes", "dead_letter_bytes_most")
+    sizes = {name: output.size(found[name]) for name in sized}
     output.show(found | sizes | {"chunks": len(chunks), "chunk_days": f"{found['chunk_days']} d"})
     language = kit_settings.load().language
     for lack in missing:

@@ -14,6 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from api import metrics
 from dashboards import access, alerts
 from dashboards.alerts import RULES
+from ingest import dead_letters
 from ingest import worker as storage
 from kit import follow, process
 from kit.database import Conn, connect
@@ -93,10 +94,12 @@ def everything(db: Conn) -> None:
         follow.position(db, handler)
     db.execute("insert into kit.failed_fact (follower, xid, id, error) values ('late', '1', 1, 'x')")
     db.execute("insert into ingest.broker_session (broker, client_id, lost) values ('b', 'c', 1)")
+    db.execute("insert into ingest.dead_letter_store (letters, bytes, most) values (2, 90, 100)")
 
 
 def test_nothing_fires_where_all_is_well(db: Conn, start: Callable[..., Running], grafana: Conn) -> None:
     storage.partitions(db)
+    storage.bound_letters(db, 1 << 20)
     running = start()
     until(lambda: "lag_seconds" in firing_signs(grafana), "the first beat")
     assert running.port
@@ -148,6 +151,22 @@ def test_the_others_fire_each_for_its_reason(db: Conn, grafana: Conn) -> None:
     }  # fmt: skip
     db.execute("update kit.process set beat_at = beat_at - interval '2 days'")
     assert "ProcessSilent" not in firing(grafana)  # taken out of service
+
+
+def test_the_alarm_for_dead_letters_near_their_bound_ends_when_they_are_purged(
+    db: Conn, grafana: Conn
+) -> None:
+    storage.partitions(db)
+    db.execute(
+        """insert into ingest.dead_letter (door, topic, payload, size, reason, detail, received_at)
+           select 't', 't', decode(repeat(md5(n::text), 64), 'hex'), 1024, 'malformed', '', kit.now() - interval '1 day'
+           from generate_series(1, 1000) n"""
+    )
+    storage.bound_letters(db, 1_200_000)
+    assert firing(grafana) == {"DeadLettersNearLimit"}
+    dead_letters.purge(db, reason="malformed")
+    storage.bound_letters(db, 1_200_000)
+    assert firing(grafana) == set()
 
 
 def test_a_storage_process_that_makes_no_partitions_is_noticed(db: Conn, grafana: Conn) -> None:

@@ -35,6 +35,9 @@ with process as (
         where failed_at > clock_timestamp() - interval '1 day' group by 2
     union all select 'new_dead_letters', 'all doors', count(*) from ingest.dead_letter
         where replayed_at is null and received_at > kit.now() - interval '15 minutes'
+    union all select 'dead_letters', 'all doors', letters from ingest.dead_letter_store
+    union all select 'dead_letter_bytes', 'all doors', bytes from ingest.dead_letter_store
+    union all select 'dead_letter_fill', 'all doors', bytes::float8 / most from ingest.dead_letter_store
     union all select 'new_refused_values', 'all devices', count(*) from ingest.quarantine
         where received_at > kit.now() - interval '15 minutes'
     union all select 'unknown_devices', 'all doors', count(*) from ingest.unknown_device

@@ -81,5 +81,5 @@ def test_the_storage_worker_is_made_from_the_settings(dsn: str) -> None:
         for job in made.jobs:
             job.run(conn)
     assert [job.name for job in made.jobs] == [
-        "partitions", "rollup", "recount", "retention", "refusals", "compression"
+        "partitions", "rollup", "recount", "retention", "refusals", "dead letters", "compression"
     ]  # fmt: skip
