@@ -112,12 +112,15 @@ def fit(
     repairs: Log,
     known_until: int,
     settings: Settings = Settings(),
+    weight: Floats | None = None,
 ) -> ComponentModel:
     """Fit the model of one component.
 
     Args:
         failures, repairs: of that component.
         known_until: µs; rows whose horizon ends later are not used, for nobody knows yet what became of them.
+        weight: [row] how many rows each stands for (see `sample`), so that probabilities are those of all of them;
+            None: itself.
 
     Raises:
         Invalid: too few failures, or nothing but failures.
@@ -129,6 +132,7 @@ def fit(
         & ~broken_down(failures, repairs, table)
     )
     used = table.take(np.flatnonzero(usable))
+    stands_for = None if weight is None else weight[usable]
     fails = fails_within(failures, used, settings.horizon_hours)
     seen = len(failures.until(known_until))
     if seen < FEWEST_FAILURES or not fails.any():
@@ -163,6 +167,6 @@ def fit(
         method="sigmoid",
         cv=list(GroupKFold(folds).split(used.x, fails, used.device)),
     )
-    classifier.fit(used.x, fails)
+    classifier.fit(used.x, fails, sample_weight=stands_for)
     typical = np.nan_to_num(np.nanmedian(used.x[~fails], axis=0)).astype(np.float64)
     return ComponentModel(component, table.names, classifier, typical, seen, settings)

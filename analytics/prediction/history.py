@@ -52,7 +52,7 @@ class Log:
 
     def before(self, device: Ints, ts: Ints) -> Ints:
         """How many entries, in the sorted order, lie before or at (device, ts). Shapes: any, equal."""
-        if not len(self):
+        if not len(self) or not ts.size:
             return np.zeros(np.broadcast_shapes(device.shape, ts.shape), np.int64)
         # One number per (device, ts), so that one search answers for all devices.
         low = int(min(self.ts.min(), ts.min()))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, LiteralString
 
@@ -12,16 +13,46 @@ from analytics.definitions import HOUR, Floats, Ints
 from analytics.prediction.history import History, Log
 from analytics.prediction.lives import Hours, operating
 from analytics.store import microseconds
-from kit.database import Conn
+from kit.database import Conn, scalar
 
 STEP_HOURS = 3
 
 
-def history(
-    conn: Conn, model: str, since: datetime, until: datetime, device: int | None = None
-) -> History | None:
-    """The devices of a type (or one of them) in steps of 3 h (means of the hourly rollups), through the last step
-    that ended by `until`; None where there is no telemetry. A step is known when it has ended."""
+@dataclass(frozen=True)
+class Scope:
+    """Which past of a device type is meant: everything but its readings, which are read for some devices at a time.
+
+    Attributes:
+        metrics, codes, components: names, as in `History`.
+        devices: [device] ids, ascending.
+        first, last: the steps [first, last), counted from the Unix epoch.
+        until: nothing later is known.
+    """
+
+    metrics: tuple[str, ...]
+    codes: tuple[str, ...]
+    components: tuple[str, ...]
+    devices: Ints
+    first: int
+    last: int
+    model: str
+    until: datetime
+
+    @property
+    def known(self) -> Ints:
+        """[step] when each step is known: when it has ended, µs."""
+        return (np.arange(self.first, self.last) + 1) * STEP_HOURS * HOUR
+
+    def since(self, ts: int) -> Scope:
+        """The same without the steps that began before `ts` (µs)."""
+        return replace(self, first=max(self.first, -(-ts // (STEP_HOURS * HOUR))))
+
+
+def scope(
+    conn: Conn, model: str, since: datetime, until: datetime, device: int | Sequence[int] | None = None
+) -> Scope | None:
+    """What there is to read of a type's devices (or of some) in [since, until]; None where there are no devices,
+    no readings that they could send, or no step has ended."""
     first, last = (microseconds(ts) // (STEP_HOURS * HOUR) for ts in (since, until))
     metrics = _names(
         conn, "select name from ingest.metric where model = %s and role = 'reading' order by 1", model
@@ -31,28 +62,58 @@ def history(
     if there is None or last <= first or not metrics:
         return None
     devices, components = there
-    values = means(conn, devices, metrics, first, last)
+    return Scope(metrics, codes, components, devices, first, last, model, until)
+
+
+def history(
+    conn: Conn, model: str, since: datetime, until: datetime, device: int | Sequence[int] | None = None
+) -> History | None:
+    """The devices of a type (or some of them) in steps of 3 h (means of the hourly rollups), through the last step
+    that ended by `until`; None where there is no telemetry. A step is known when it has ended."""
+    there = scope(conn, model, since, until, device)
+    return None if there is None else read(conn, there)
+
+
+def read(conn: Conn, of: Scope) -> History | None:
+    """The readings of a scope and all that goes with them; None where its devices have no telemetry."""
+    values = means(conn, of.devices, of.metrics, of.first, of.last)
     if np.isnan(values).all():
         return None
+    faults = conn.execute(_FAULTS, (of.devices.tolist(), of.until)).fetchall()
     return History(
-        metrics=metrics,
-        codes=codes,
-        components=components,
-        devices=devices,
-        known=(np.arange(first, last) + 1) * STEP_HOURS * HOUR,
+        metrics=of.metrics,
+        codes=of.codes,
+        components=of.components,
+        devices=of.devices,
+        known=of.known,
         step_hours=STEP_HOURS,
         values=values,
-        faults=_log(conn, _FAULTS, model, until, devices, codes),
-        repairs=repairs(conn, model, until, devices, components),
+        faults=_as_log(faults, of.devices, of.codes),
+        repairs=repairs(conn, of.model, of.until, of.devices, of.components),
         trait_names=(),
-        traits=np.empty((len(devices), 0)),
+        traits=np.empty((len(of.devices), 0)),
+    )
+
+
+def heard(conn: Conn, of: Scope) -> bool:
+    """Whether there is telemetry of any of its devices."""
+    step = STEP_HOURS * 3600
+    return bool(
+        scalar(
+            conn,
+            """select exists (
+                   select from ingest.reading_hour
+                   where device_id = any(%s) and metric = any(%s) and n > 0
+                     and bucket >= to_timestamp(%s::float8) and bucket < to_timestamp(%s::float8))""",
+            (of.devices.tolist(), list(of.metrics), of.first * step, of.last * step),
+        )
     )
 
 
 def hours(
-    conn: Conn, model: str, since: datetime, until: datetime, device: int | None = None
+    conn: Conn, model: str, since: datetime, until: datetime, device: int | Sequence[int] | None = None
 ) -> Hours | None:
-    """The hours of a type's devices (or of one of them), through the last one that ended by `until`; None where there
+    """The hours of a type's devices (or of some of them), through the last one that ended by `until`; None where there
     is no telemetry."""
     first, last = (microseconds(ts) // HOUR for ts in (since, until))
     there = population(conn, model, device)
@@ -61,10 +122,8 @@ def hours(
     if there is None or last <= first or not metrics:
         return None
     special = {role: name for name, role in roles.items() if role != "reading"}
-    begun: datetime | None = conn.execute(
-        "select min(bucket) from ingest.reading_hour where device_id = any(%s) and bucket >= %s and bucket < %s",
-        (there[0].tolist(), since, until),
-    ).fetchone()[0]  # type: ignore[index]
+    # Of all devices of the type, also where some are asked for, so that nobody's hours depend on who comes along.
+    begun: datetime | None = conn.execute(_BEGUN, (since, until, model)).fetchone()[0]  # type: ignore[index]
     if begun is None:
         return None
     first = max(first, microseconds(begun) // HOUR)
@@ -77,14 +136,24 @@ def hours(
     )
     values = table[..., : len(metrics)]
     run = operating(counter, state, np.asarray(np.isfinite(values).any(axis=2)))
-    return Hours((np.arange(first, last) + 1) * HOUR, values, state, run)
+    return Hours((np.arange(first, last) + 1) * HOUR, values, state, run, counter)
 
 
-def population(conn: Conn, model: str, device: int | None = None) -> tuple[Ints, tuple[str, ...]] | None:
-    """The devices of a type (or one of them) and its components; None where there are no devices."""
+_BEGUN = """select min(r.bucket) from ingest.device d join ingest.metric m on m.model = d.model
+            cross join lateral (select h.bucket from ingest.reading_hour h
+                                where h.device_id = d.id and h.metric = m.name and h.bucket >= %s and h.bucket < %s
+                                order by h.bucket limit 1) r
+            where d.model = %s"""
+
+
+def population(
+    conn: Conn, model: str, device: int | Sequence[int] | None = None
+) -> tuple[Ints, tuple[str, ...]] | None:
+    """The devices of a type (or some of them) and its components; None where there are no devices."""
+    some = [device] if isinstance(device, int) else device
     found = conn.execute(
-        "select id from ingest.device where model = %s and (%s::int is null or id = %s) order by id",
-        (model, device, device),
+        "select id from ingest.device where model = %s and (%s::int[] is null or id = any(%s)) order by id",
+        (model, *(2 * [None if some is None else list(some)])),
     ).fetchall()
     components = _names(
         conn, "select distinct component from ingest.failure_mode where model = %s order by 1", model
@@ -132,16 +201,16 @@ def means(
     return values
 
 
-_FAULTS = """select f.device_id, f.ts, f.code from ingest.fault_event f join ingest.device d on d.id = f.device_id
-             where d.model = %s and f.ts <= %s and f.active"""
+_FAULTS = """select device_id, ts, code from ingest.fault_event
+             where device_id = any(%s) and ts <= %s and active"""
 # The reason of a reset by an order ends with the remedy; one that was only inspected is as old as it was.
-_REPAIRS = """select r.device_id, r.ts, r.component from analytics.reset r join ingest.device d on d.id = r.device_id
-              where d.model = %s and r.ts <= %s and r.component <> '*'
+_REPAIRS = """select r.device_id, r.ts, r.component from analytics.reset r
+              where r.device_id = any(%(devices)s) and r.ts <= %(until)s and r.component <> '*'
                 and r.reason not like '%% inspect'
               union
               select r.device_id, r.ts, m.component from analytics.reset r
-              join ingest.device d on d.id = r.device_id join ingest.failure_mode m on m.model = d.model
-              where d.model = %s and r.ts <= %s and r.component = '*'
+              join ingest.failure_mode m on m.model = %(model)s
+              where r.device_id = any(%(devices)s) and r.ts <= %(until)s and r.component = '*'
                 and r.reason not like '%% inspect'"""
 # A failure, as far as anybody knew by then: somebody recorded it (an engineer's repair with a confirmed cause, a
 # maintenance system), or the machine stopped itself (a code of severity 1 of that component was raised) and the
@@ -169,7 +238,8 @@ _FAILURES = """with told as (
 
 def repairs(conn: Conn, model: str, until: datetime, devices: Ints, components: Sequence[str]) -> Log:
     """Repairs and replacements; one of the whole machine counts for every component."""
-    return _as_log(conn.execute(_REPAIRS, (model, until) * 2).fetchall(), devices, components)
+    found = conn.execute(_REPAIRS, {"devices": devices.tolist(), "until": until, "model": model}).fetchall()
+    return _as_log(found, devices, components)
 
 
 def failures(conn: Conn, model: str, until: datetime, devices: Ints, components: Sequence[str]) -> Log:
@@ -177,10 +247,6 @@ def failures(conn: Conn, model: str, until: datetime, devices: Ints, components:
     repaired."""
     found = conn.execute(_FAILURES, {"model": model, "until": until}).fetchall()
     return _as_log(found, devices, components)
-
-
-def _log(conn: Conn, query: Any, model: str, until: datetime, devices: Ints, kinds: Sequence[str]) -> Log:
-    return _as_log(conn.execute(query, (model, until)).fetchall(), devices, kinds)
 
 
 def _as_log(found: Sequence[tuple[int, datetime, str]], devices: Ints, kinds: Sequence[str]) -> Log:

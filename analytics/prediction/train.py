@@ -11,12 +11,14 @@ import numpy as np
 
 from analytics import costs
 from analytics.definitions import HOUR, Ints
-from analytics.prediction import decision, failure, features, store, stored
-from analytics.prediction.decision import Policy
+from analytics.prediction import decision, failure, pieces, sample, store, stored
+from analytics.prediction.decision import Order, Policy
 from analytics.prediction.failure import ComponentModel, Settings
 from analytics.prediction.features import Table
-from analytics.prediction.history import History, Log
+from analytics.prediction.history import Log
+from analytics.prediction.sample import Rows
 from analytics.prediction.scores import Result, score
+from analytics.prediction.stored import Scope
 from analytics.store import microseconds, moment
 from kit import logs
 from kit.database import Conn
@@ -76,42 +78,95 @@ def train(
 
 def candidates(
     conn: Conn, model: str, since: datetime, until: datetime, policy: Policy, settings: Settings = Settings(),
-    *, named: Sequence[Failure] | None = None, compare: bool = True,
+    *, named: Sequence[Failure] | None = None, compare: bool = True, most: int = sample.MOST_HEALTHY,
 ) -> list[Candidate | Trained]:  # fmt: skip
     """Fit and try every component on what was known in [since, until]; writes nothing.
 
+    The trial is on all later rows, decided one by one, however many are learned from.
+
     Args:
         compare: against the version in force as well; else only against going without.
+        most: healthy rows to learn from (see `sample`).
 
     Raises:
         Invalid: there is no telemetry of this device type.
     """
-    past = stored.history(conn, model, since, until)
-    if past is None:
-        raise Invalid(
-            f"The population is empty: there is no telemetry of device type {model} to learn from.",
-            code="no_telemetry",
-        )
+    there = stored.scope(conn, model, since, until)
+    if there is None or not stored.heard(conn, there):
+        raise _no_telemetry(model)
     failures = (
-        stored.failures(conn, model, until, past.devices, past.components)
+        stored.failures(conn, model, until, there.devices, there.components)
         if named is None
-        else as_log(named, past)
+        else as_log(named, there)
     )
     if not len(failures):
         nothing = "No failure with a standstill is on record; all lives are censored."
         return [
-            Trained(component, None, False, nothing, {"code": "no_failure"}) for component in past.components
+            Trained(component, None, False, nothing, {"code": "no_failure"}) for component in there.components
         ]
-    table = features.build(past)
-    table = table.take(np.flatnonzero(~features.silent(table)))
-    return [
-        _Trial(conn, model, past, table, failures, component, policy, settings, compare).run()
-        for component in past.components
+    rows = sample.gather(pieces.tables(conn, there), failures, settings.horizon_hours, settings.seed, most)
+    if rows is None:
+        raise _no_telemetry(model)
+    repairs = stored.repairs(conn, model, until, there.devices, there.components)
+    begun = [
+        _learn(
+            conn, there, rows, failures.only(kind), repairs.only(kind), component, policy, settings, compare
+        )
+        for kind, component in enumerate(there.components)
     ]
+    _try(conn, there, rows, [one for one in begun if isinstance(one, _Trial)])
+    return [one.ended() if isinstance(one, _Trial) else one for one in begun]
 
 
-def as_log(named: Sequence[Failure], past: History) -> Log:
-    """Named failures in the positions of a history; one of another device type or component is refused."""
+def _no_telemetry(model: str) -> Invalid:
+    return Invalid(
+        f"The population is empty: there is no telemetry of device type {model} to learn from.",
+        code="no_telemetry",
+    )
+
+
+def _learn(
+    conn: Conn, there: Scope, rows: Rows, broken: Log, repairs: Log, component: str, policy: Policy,
+    settings: Settings, compare: bool,
+) -> _Trial | Trained:  # fmt: skip
+    """A component learned from the earlier part, its trial still to come."""
+    last = int(there.known[-1])
+    first = int(there.known[0]) if rows.first is None else rows.first
+    try:
+        split = split_time(broken, first, last, component)
+        fitted = failure.fit(
+            component, rows.table, broken.until(split), repairs.until(split), split, settings, rows.weight
+        )
+    except Invalid as error:
+        return Trained(component, None, False, error.message, error.details)
+    current = _in_force(conn, there.model, component) if compare else None
+    return _Trial(fitted, broken, repairs, (first, split, last), policy, current)
+
+
+def _in_force(conn: Conn, model: str, component: str) -> ComponentModel | None:
+    """The version in force; None when there is none that can be read."""
+    version = store.in_force(conn, KIND, model).get(component)
+    if version is None:
+        return None
+    try:
+        return store.load(conn, version.id, ComponentModel)
+    except Invalid as error:  # another format: it has to go
+        log.warning("version in force cannot be used", version=version.id, error=error.message)
+        return None
+
+
+def _try(conn: Conn, there: Scope, rows: Rows, trials: Sequence[_Trial]) -> None:
+    """Show the trials the later rows: those at hand where they are all, else all of them once more, piece by piece."""
+    if not trials:
+        return
+    after = min(trial.split for trial in trials)
+    for table in [rows.table] if rows.weight is None else pieces.tables(conn, there, after):
+        for trial in trials:
+            trial.take(table)
+
+
+def as_log(named: Sequence[Failure], past: Scope) -> Log:
+    """Named failures in the positions of a fleet; one of another device type or component is refused."""
     at = {int(device): position for position, device in enumerate(past.devices)}
     for one in named:
         if one.device_id not in at or one.component not in past.components:
@@ -152,85 +207,74 @@ def _keep(conn: Conn, model: str, done: Candidate | Trained) -> Trained:
     return Trained(component, version, done.promote, done.verdict, done.reason)
 
 
-@dataclass(frozen=True)
 class _Trial:
-    """One component: learned on the earlier part, tried on the later one, against the version in force."""
+    """One component on the later part: the model learned, and beside it the version in force where there is one.
 
-    conn: Conn
-    model: str
-    past: History
-    table: Table
-    failures: Log
-    component: str
-    policy: Policy
-    settings: Settings
-    compare: bool
+    Args:
+        broken, repairs: of that component, later ones as well.
+        window: µs; the first reading, the end of what was learned from, the end of the trial.
+    """
 
-    @property
-    def _first(self) -> int:
-        """µs; when the readings begin of which anything can be said."""
-        return int(self.table.ts.min()) if len(self.table) else int(self.past.known[0])
+    def __init__(
+        self, fitted: ComponentModel, broken: Log, repairs: Log, window: tuple[int, int, int], policy: Policy,
+        current: ComponentModel | None,
+    ) -> None:  # fmt: skip
+        self._fitted, self._current, self._policy = fitted, current, policy
+        self._broken, self._repairs = broken, repairs
+        self._first, self.split, self._last = window
+        self._orders: list[Order] = []
+        self._current_orders: list[Order] = []
 
-    def run(self) -> Candidate | Trained:
-        kind = self.past.components.index(self.component)
-        broken, repairs = self.failures.only(kind), self.past.repairs.only(kind)
-        last = int(self.past.known[-1])
+    def take(self, table: Table) -> None:
+        """Decide on some devices' rows; those of one device come together."""
+        later = (table.ts > self.split) & ~failure.broken_down(self._broken, self._repairs, table)
+        tried = table.take(np.flatnonzero(later))
+        self._orders += self._decided(self._fitted, tried)
+        if self._current is None:
+            return
         try:
-            split = split_time(broken, self._first, last, self.component)
-            learned = self.table.take(np.flatnonzero(self.table.ts <= split))
-            fitted = failure.fit(
-                self.component, learned, broken.until(split), repairs.until(split), split, self.settings
+            self._current_orders += self._decided(self._current, tried)
+        except Invalid as error:  # the device type has other metrics now: it has to go
+            log.warning(
+                "version in force cannot be used", component=self._fitted.component, error=error.message
             )
-        except Invalid as error:
-            return Trained(self.component, None, False, error.message, error.details)
-        return self._tried(fitted, broken, repairs, split, last)
+            self._current = None
 
-    def _tried(self, fitted: ComponentModel, broken: Log, repairs: Log, split: int, last: int) -> Candidate:
-        later = (self.table.ts > split) & ~failure.broken_down(broken, repairs, self.table)
-        tried = self.table.take(np.flatnonzero(later))
-        result = self._result(fitted, tried, broken, repairs, split, last)
-        price = self.policy.costs.get(self.component, self.policy.default)
+    def ended(self) -> Candidate:
+        """What came of it."""
+        price = self._policy.costs.get(self._fitted.component, self._policy.default)
+        result = self._result(self._orders)
         cost, nothing = result.cost(price), result.failures * price.failure
-        current = self._current(tried, broken, repairs, split, last)
+        current = None if self._current is None else self._result(self._current_orders).cost(price)
         best = min(nothing, current) if current is not None else nothing
         promote = cost < best
         verdict = (
-            f"{'Promoted' if promote else 'Not promoted'}: cost {cost:g} in the trial from {moment(split)}; "
+            f"{'Promoted' if promote else 'Not promoted'}: cost {cost:g} in the trial from {moment(self.split)}; "
             f"without predictions {nothing:g}"
             + ("." if current is None else f", with the version in force {current:g}.")
         )
-        scores = asdict(result) | {"cost_without": nothing, "tried_until": moment(last).isoformat()}
-        window = moment(self._first), moment(split)
+        scores = asdict(result) | {"cost_without": nothing, "tried_until": moment(self._last).isoformat()}
+        window = moment(self._first), moment(self.split)
         reason = {
             "code": "cheaper" if promote else "not_cheaper", "cost": f"{cost:g}", "without": f"{nothing:g}",
-            "since": moment(split).isoformat(), "in_force": None if current is None else f"{current:g}",
+            "since": moment(self.split).isoformat(), "in_force": None if current is None else f"{current:g}",
         }  # fmt: skip
-        return Candidate(fitted, window, scores, cost, promote, verdict, reason)
+        return Candidate(self._fitted, window, scores, cost, promote, verdict, reason)
 
-    def _result(
-        self, model: ComponentModel, tried: Table, broken: Log, repairs: Log, split: int, last: int
-    ) -> Result:
-        orders = decision.decide(
-            model.probability(tried), tried.device, tried.ts, repairs, self.policy, self.component
-        )
-        horizon = round(self.policy.open_hours * HOUR)
+    def _decided(self, model: ComponentModel, tried: Table) -> list[Order]:
+        return decision.decide(
+            model.probability(tried), tried.device, tried.ts, self._repairs, self._policy,
+            self._fitted.component,
+        )  # fmt: skip
+
+    def _result(self, orders: Sequence[Order]) -> Result:
+        """Orders that stand beyond the end count only where their failure has come."""
+        horizon = round(self._policy.open_hours * HOUR)
         decided = [
-            order for order in orders if order.ts + horizon <= last or _came(broken, order.device, order.ts)
-        ]
-        return score(decided, broken, split, last, self.policy.open_hours)
-
-    def _current(self, tried: Table, broken: Log, repairs: Log, split: int, last: int) -> float | None:
-        """Cost of the version in force in the same trial; None when there is none that can be used."""
-        version = store.in_force(self.conn, KIND, self.model).get(self.component) if self.compare else None
-        if version is None:
-            return None
-        try:
-            model = store.load(self.conn, version.id, ComponentModel)
-            result = self._result(model, tried, broken, repairs, split, last)
-        except Invalid as error:  # another format, or the device type has other metrics now: it has to go
-            log.warning("version in force cannot be used", version=version.id, error=error.message)
-            return None
-        return result.cost(self.policy.costs.get(self.component, self.policy.default))
+            order for order in orders
+            if order.ts + horizon <= self._last or _came(self._broken, order.device, order.ts)
+        ]  # fmt: skip
+        return score(decided, self._broken, self.split, self._last, self._policy.open_hours)
 
 
 def _came(broken: Log, device: int, ts: int) -> bool:

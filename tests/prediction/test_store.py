@@ -11,13 +11,14 @@ import pytest
 
 from analytics import explain
 from analytics.definitions import DAY, HOUR
-from analytics.prediction import features, jobs, scoring, store, train
+from analytics.prediction import decision, failure, features, jobs, pieces, sample, scoring, store, train
 from analytics.prediction import stored as past
 from analytics.prediction.decision import Costs, Policy
 from analytics.prediction.failure import Settings
 from analytics.prediction.history import History, Log
+from analytics.prediction.scores import score
 from analytics.prediction.train import Failure
-from analytics.store import moment
+from analytics.store import microseconds, moment
 from kit.database import Conn, rows, scalar
 from kit.errors import Invalid
 from tests.prediction import stored
@@ -156,6 +157,79 @@ def test_named_failures_take_the_place_of_those_on_record(db: Conn, world: tuple
     assert learn(db, named=named)["bearing"].promoted
     with pytest.raises(Invalid, match="Failure of wing"):
         learn(db, named=[Failure(int(history.devices[0]), "wing", END)])
+
+
+def tried(db: Conn, most: int = sample.MOST_HEALTHY) -> train.Candidate:
+    (found,) = (
+        one for one in train.candidates(db, MODEL, moment(START), END, Policy({}), QUICK, most=most)
+        if isinstance(one, train.Candidate)
+    )  # fmt: skip
+    return found
+
+
+def test_a_fleet_learned_from_in_pieces_gives_the_same_model_as_the_whole(
+    db: Conn, world: tuple[History, Log], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    history, _ = world
+    whole = tried(db)
+    monkeypatch.setattr(pieces, "ROWS_AT_ONCE", 5 * len(history.known))  # devices 0 to 4, 5 to 9, 10 and 11
+    cut = tried(db)
+    assert (cut.scores, cut.window, cut.verdict) == (whole.scores, whole.window, whole.verdict)
+    there = past.scope(db, MODEL, moment(START), END)
+    assert there is not None
+    for table in pieces.tables(db, there):
+        np.testing.assert_array_equal(cut.fitted.probability(table), whole.fitted.probability(table))
+
+
+def test_rows_read_from_a_time_on_are_those_of_the_whole(
+    db: Conn, world: tuple[History, Log], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    history, _ = world
+    there = past.scope(db, MODEL, moment(START), END)
+    assert there is not None
+    (whole,) = pieces.tables(db, there)
+    monkeypatch.setattr(pieces, "ROWS_AT_ONCE", 1)
+    after = int(history.known[400])
+    found = list(pieces.tables(db, there, after))
+    assert len(found) == len(history.devices)
+    later = whole.take(whole.ts > after)
+    np.testing.assert_array_equal(np.concatenate([table.x for table in found]), later.x)
+    np.testing.assert_array_equal(np.concatenate([table.device for table in found]), later.device)
+    np.testing.assert_array_equal(np.concatenate([table.ts for table in found]), later.ts)
+
+
+def test_a_model_learned_from_some_rows_is_tried_on_all_later_ones(
+    db: Conn, world: tuple[History, Log], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pieces, "ROWS_AT_ONCE", 1)
+    found = tried(db, most=2_000)
+    there = past.scope(db, MODEL, moment(START), END)
+    assert there is not None
+    monkeypatch.undo()
+    (whole,) = pieces.tables(db, there)
+    _, failures = world
+    split = microseconds(found.window[1])
+    repairs = past.repairs(db, MODEL, END, there.devices, there.components).only(0)
+    later = whole.take((whole.ts > split) & ~failure.broken_down(failures, repairs, whole))
+    orders = decision.decide(
+        found.fitted.probability(later), later.device, later.ts, repairs, Policy({}), "bearing"
+    )
+    expected = score(orders, failures, split, int(there.known[-1]))
+    assert (found.scores["failures"], found.scores["orders"]) == (expected.failures, expected.orders)
+    assert found.scores["leads"] == expected.leads
+    assert found.window[0] == moment(int(whole.ts.min()))
+    assert found.promote, found.verdict
+
+
+def test_devices_that_were_never_heard_change_nothing(
+    db: Conn, world: tuple[History, Log], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pieces, "ROWS_AT_ONCE", 1)
+    before = tried(db)
+    db.execute("insert into ingest.device (uid, model) values ('D-silent-1', %s)", (MODEL,))
+    db.execute("insert into ingest.device (uid, model) values ('D-silent-2', %s)", (MODEL,))
+    again = tried(db)
+    assert (again.scores, again.window) == (before.scores, before.window)
 
 
 def test_a_type_without_telemetry_is_refused(db: Conn) -> None:
