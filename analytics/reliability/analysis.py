@@ -126,6 +126,7 @@ class Recurrence:
         times: pooled hours at which the failures came, in order of time.
         crow, trend, reason: the last is None when the first two are there.
         mean: failures per device by the hours it was watched.
+        note: why the last of `mean` has no interval; None where it has one.
     """
 
     hours: float
@@ -134,6 +135,7 @@ class Recurrence:
     trend: Trend | None
     reason: Reason | None
     mean: Sequence[McfPoint] = field(default_factory=tuple)
+    note: Reason | None = None
 
 
 def recur(
@@ -164,7 +166,8 @@ def recur(
         if error.details.get("reason") not in REASONS:
             raise
         reason = REASONS[error.details["reason"]]
-    return Recurrence(total, times, crow, trend, reason, _mean(running, counted, level))
+    mean = _mean(running, counted, level)
+    return Recurrence(total, times, crow, trend, reason, mean, _no_interval(mean))
 
 
 RESOLUTION = 0.1  # hours
@@ -178,3 +181,10 @@ def _mean(units: dict[int, Unit], failures: Sequence[Event], level: float) -> li
         watched = min(max(event.age - unit.age_from, 0.0), unit.hours)
         events.setdefault(str(unit.id), []).append(watched)
     return recurrence.mean_cumulative(events, ends, level)
+
+
+def _no_interval(mean: Sequence[McfPoint]) -> Reason | None:
+    if not mean or mean[-1].error is not None:
+        return None
+    alone = max(point.at_risk for point in mean) == 1
+    return REASONS["one_device" if alone else "no_spread"]

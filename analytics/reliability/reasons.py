@@ -57,5 +57,15 @@ _ALL = (
         "All failures are at the very end of the hours watched: no trend can be told.",
         "所有故障都在观察时段的末尾，无法判断趋势。",
     ),
+    Reason(
+        "one_device",
+        "One device gives no interval: how devices differ cannot be told from it.",
+        "仅有一台设备，无法给出置信区间：从中看不出设备之间的差异。",
+    ),
+    Reason(
+        "no_spread",
+        "All devices have failed equally often so far: no interval can be taken from how they differ.",
+        "迄今所有设备的故障次数相同：设备之间没有差异，无法给出置信区间。",
+    ),
 )
 REASONS: Final = {reason.code: reason for reason in _ALL}

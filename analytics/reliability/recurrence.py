@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -16,15 +17,24 @@ from kit.errors import Invalid
 
 @dataclass(frozen=True)
 class McfPoint:
-    """Mean number of events per unit by `time`; bounds on the log scale."""
+    """Mean number of events per unit by `time`; bounds on the log scale.
+
+    Attributes:
+        error, lower, upper: None where the units show no spread: one unit alone, or all with equally many events. The
+            variance comes from how units differ; where they do not, it is not known to be nothing.
+    """
 
     time: float
     at_risk: int
     events: int
     mean: float
-    error: float
-    lower: float
-    upper: float
+    error: float | None
+    lower: float | None
+    upper: float | None
+
+
+NOT_TOLD: Final = (None, None, None)
+NO_SPREAD: Final = 1e-6  # of the mean: a smaller error is what rounding leaves of none
 
 
 def mean_cumulative(
@@ -58,9 +68,12 @@ def mean_cumulative(
     error = np.sqrt(_variance(units, events, until, at, risk, np.cumsum(total / risk**2)))
     z = float(stats.norm.ppf(0.5 + confidence(level) / 2))
     factor = np.exp(z * error / mean)
+    spread = error > NO_SPREAD * mean
     return [
-        McfPoint(float(t), int(risk[n]), int(total[n]), float(mean[n]), float(error[n]),
-                 float(mean[n] / factor[n]), float(mean[n] * factor[n]))
+        McfPoint(
+            float(t), int(risk[n]), int(total[n]), float(mean[n]),
+            *((float(error[n]), float(mean[n] / factor[n]), float(mean[n] * factor[n])) if spread[n] else NOT_TOLD),
+        )
         for n, t in enumerate(at)
     ]  # fmt: skip
 

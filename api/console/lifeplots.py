@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import groupby
 
 import numpy as np
 from markupsafe import Markup
 
 from analytics.reliability.analysis import LifeAnalysis, Recurrence
 from analytics.reliability.lives import Life
+from analytics.reliability.recurrence import McfPoint
 from api.console import format as shown
 from api.console.lifecharts import (
     Layer,
@@ -90,17 +92,28 @@ def growth(t: Words, found: Recurrence) -> Markup | None:
 
 
 def recurrence(t: Words, found: Recurrence) -> Markup | None:
-    """Mean cumulative function with its band."""
+    """Mean cumulative function, with its band where there is one."""
     if not found.mean:
         return None
     mean = [(0.0, 0.0)] + [(point.time, point.mean) for point in found.mean]
-    band = Layer(
-        "band",
-        [(point.time, point.lower) for point in found.mean],
-        [(point.time, point.upper) for point in found.mean],
-        stepped=True,
-    )
-    top = min(max(point.upper for point in found.mean), 2.5 * found.mean[-1].mean)
+    bands = _bands(found.mean)
+    highest = max([point.upper or point.mean for point in found.mean])
+    top = min(highest, 2.5 * found.mean[-1].mean)
     x = linear(t("reliability.hours_watched"), 0.0, found.mean[-1].time)
     y = linear(t("reliability.per_device"), 0.0, top * 1.05)
-    return draw(Plot(t("reliability.mcf_label"), x, y, [band, Layer("step", mean)]))
+    label = t("reliability.mcf_label" if bands else "reliability.mcf_label_bare")
+    return draw(Plot(label, x, y, [*bands, Layer("step", mean)]))
+
+
+def _bands(mean: Sequence[McfPoint]) -> list[Layer]:
+    """One for each stretch of points that have bounds; each point's bounds hold until the next one."""
+    found = []
+    for bounded, stretch in groupby(range(len(mean)), lambda n: mean[n].error is not None):
+        if not bounded:
+            continue
+        at = list(stretch)
+        until = mean[min(at[-1] + 1, len(mean) - 1)].time
+        lower = [(mean[n].time, mean[n].lower or 0.0) for n in at]
+        upper = [(mean[n].time, mean[n].upper or 0.0) for n in at]
+        found.append(Layer("band", _until(lower, until), _until(upper, until), stepped=True))
+    return found

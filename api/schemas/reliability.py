@@ -215,9 +215,9 @@ class McfPoint(Row):
     at_risk: int
     events: int
     mean: float
-    error: float
-    lower: float
-    upper: float
+    error: float | None = Field(description="as the bounds: null where the devices show no spread")
+    lower: float | None
+    upper: float | None
 
 
 class Growth(Row):
@@ -229,6 +229,7 @@ class Growth(Row):
     trend: Trend | None
     reason: Reason | None = Field(description="why there is no trend")
     mean: list[McfPoint]
+    note: Reason | None = Field(description="why the last of `mean` has no interval")
 
 
 class Bar(Row):

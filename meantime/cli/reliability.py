@@ -54,7 +54,12 @@ def reliability(
         if key:
             found = queries.group(conn, None, ask, key)
             recurring = None if ask.by == "period" else queries.growth(conn, None, ask, key, found.record)
-            output.show(_row(found.figures, found.name[0]) | _life(found.analysis) | _growth(recurring))
+            output.show(
+                _row(found.figures, found.name[0])
+                | _life(found.analysis)
+                | _growth(recurring)
+                | _mean(recurring)
+            )
         else:
             table = queries.table(conn, None, ask)
             output.table(
@@ -119,6 +124,17 @@ def _growth(found: Any) -> dict[str, Any]:
         "mtbf_at_end_bounds_h": [_round(bound) for bound in found.crow.mtbf_bounds],
         "laplace_p": _round(found.trend.laplace_p, 4),
     }
+
+
+def _mean(found: Any) -> dict[str, Any]:
+    """The mean cumulative function at the last failure: failures per device, their interval or why there is none."""
+    if found is None or not found.mean:
+        return {}
+    last = found.mean[-1]
+    told = {"failures_per_device": _round(last.mean, 4), "within_h": _round(last.time)}
+    if found.note is not None:
+        return told | {"no_interval": found.note.text_en}
+    return told | {"failures_per_device_bounds": [_round(last.lower, 4), _round(last.upper, 4)]}
 
 
 def _round(value: float | None, digits: int = 0) -> float | None:

@@ -167,6 +167,28 @@ def test_growth_and_recurrence_of_a_group_and_of_all(get: Get) -> None:
     assert (healthy["crow"], healthy["mean"], healthy["reason"]["code"]) == (None, [], "few_events")
 
 
+def test_one_machine_gives_no_interval_of_its_mean_and_the_page_says_so(get: Get, browser: Login) -> None:
+    found = get("/growth", by="device", key="pump-001")
+    assert {(point["error"], point["lower"], point["upper"]) for point in found["mean"]} == {
+        (None, None, None)
+    }
+    assert found["note"] == vars(REASONS["one_device"])
+    assert get("/growth", key=BEARING)["note"] is None
+    for login, says in (("reliability", found["note"]["text_en"]), ("jingli", found["note"]["text_zh"])):
+        alone, all_of = (
+            recurrence_of(browser(login).get(f"/reliability/group?{query}").text)
+            for query in ("by=device&key=pump-001", f"key={BEARING}")
+        )
+        assert says in alone
+        assert 'class="band"' not in alone
+        assert says not in all_of
+        assert 'class="band"' in all_of
+
+
+def recurrence_of(page: str) -> str:
+    return page.split('aria-labelledby="mcf"')[1].split("</section>")[0]
+
+
 @pytest.mark.parametrize(
     "of", ["failure_mode", "component", "cause", "fault_code", "model", "site", "customer", "device"]
 )

@@ -286,8 +286,30 @@ def test_recurrence_runs_on_the_pooled_hours_of_the_group() -> None:
     assert found.mean[-1].mean == pytest.approx(0.5 + 0.5 + 1)
 
 
+def test_recurrence_of_one_machine_has_no_interval_and_says_so() -> None:
+    found = analysis.recur([unit()], [event(200), event(600)], [(START, 0.0), (END, 1000.0)], 0.9)
+    assert [point.mean for point in found.mean] == [1, 2]
+    assert {(point.error, point.lower, point.upper) for point in found.mean} == {(None, None, None)}
+    assert found.note is not None
+    assert found.note.code == "one_device"
+
+
+def test_machines_that_failed_equally_often_lend_no_interval_until_one_fails_more() -> None:
+    units, days = [unit(1), unit(2)], [(START, 0.0), (END, 2000.0)]
+    alike = analysis.recur(units, [event(200), event(600, device=2)], days, 0.9)
+    assert [point.error is None for point in alike.mean] == [False, True]
+    assert alike.note is not None
+    assert alike.note.code == "no_spread"
+    unlike = analysis.recur(units, [event(200), event(600, device=2), event(700)], days, 0.9)
+    last = unlike.mean[-1]
+    assert last.lower is not None
+    assert last.upper is not None
+    assert last.lower < last.mean < last.upper
+    assert unlike.note is None
+
+
 def test_recurrence_of_nothing_is_a_reason() -> None:
     assert (analysis.recur([], [], [], 0.9).reason or None) is not None
     healthy = analysis.recur([unit()], [], [(START, 0.0), (END, 1000.0)], 0.9)
     assert healthy.reason is not None
-    assert (healthy.reason.code, list(healthy.mean)) == ("few_events", [])
+    assert (healthy.reason.code, list(healthy.mean), healthy.note) == ("few_events", [], None)
