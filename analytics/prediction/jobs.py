@@ -26,6 +26,7 @@ from analytics.prediction import (
     train,
     waiting,
 )
+from analytics.prediction.schedule import ENOUGH, LEARN_AGAIN, RETRY
 from analytics.store import microseconds
 from kit import clock, logs, settings
 from kit.database import EPOCH, Conn
@@ -35,12 +36,9 @@ log = logs.get(__name__)
 SCORE_SECONDS = 60.0
 LEARN_SECONDS = 10.0  # is the one that learns ready? …
 LOOK_SECONDS = 600.0  # … who is due? (at once after one that was ready)
-LEARN_AGAIN = timedelta(days=30)
 KEEP = timedelta(days=90)
-RETRY = timedelta(days=1)
 SETTLE = timedelta(minutes=15)  # the last hour of a step must have been received and rolled up …
 LAG_SECONDS = 10.0  # … which takes real time as well: where the clock runs fast, all would be late else
-ENOUGH = round((failure.FEWEST_FAILURES + 1) / train.LEARNED_SHARE)  # failures of a component
 
 
 def jobs(dsn: str) -> list[Job]:

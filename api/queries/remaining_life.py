@@ -2,16 +2,43 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
+from analytics.prediction import schedule
+from kit import clock
 from kit.database import Conn, rows
 
 
 def of_device(conn: Conn, device_id: int) -> list[dict[str, Any]]:
-    """A row per component of the device's model: the newest prediction since its last repair, or why there is none.
+    """A row per component of the device's model: the newest prediction since its last repair, or why there is none and
+    when learning is due.
 
     Days are operating hours at the device's usage of the last two weeks; None when it does not run.
     """
+    found = _components(conn, device_id)
+    unlearned = [row for row in found if row["state"] in UNLEARNED]
+    models = {row.pop("model") for row in found}
+    if unlearned:
+        now = clock.now(conn)
+        next_one = schedule.outlook(conn, models.pop(), now)
+        for row in unlearned:
+            row |= _told(row["state"], next_one, now)
+    return found
+
+
+UNLEARNED = ("not_learned", "not_tried")
+
+
+def _told(state: str, next_one: schedule.Outlook, now: datetime) -> dict[str, Any]:
+    """Why there is no model: what came of the last try stands, else what the first one waits for."""
+    if state == "not_tried":
+        state = "waiting" if next_one.state == "due" else next_one.state
+    at = None if next_one.at is None else max(next_one.at, now)
+    return {"state": state, "failures": next_one.failures, "enough": schedule.ENOUGH, "learn_at": at}
+
+
+def _components(conn: Conn, device_id: int) -> list[dict[str, Any]]:
     return rows(
         conn,
         """with component as (
@@ -21,7 +48,8 @@ def of_device(conn: Conn, device_id: int) -> list[dict[str, Any]]:
                   l.low / use.hours as low_days, l.median / use.hours as median_days, l.high / use.hours as high_days,
                   l.version_id, v.data_from, v.data_to, v.scores, t.verdict, t.reason, t.tried_at,
                   case when l.ts is not null then 'known' when v.id is not null then 'young'
-                       when t.verdict is not null then 'not_learned' else 'too_few' end as state
+                       when t.verdict is not null then 'not_learned' else 'not_tried' end as state,
+                  c.model, null::int as failures, null::int as enough, null::timestamptz as learn_at
            from component c
            left join analytics.model_version v on v.kind = 'remaining_life' and v.model = c.model
                and v.component = c.component and v.promoted_at is not null and v.retired_at is null

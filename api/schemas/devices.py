@@ -96,7 +96,10 @@ class RemainingLife(Row):
     """What is left of a component's life, in operating hours; in days at the device's usage of the last two weeks."""
 
     component: str
-    state: str = Field(description="known, young (nothing said yet), not_learned or too_few (failures)")
+    state: str = Field(
+        description="known, young (nothing said yet), not_learned (the last try gave no model), or, never tried: "
+        "waiting (for its turn), held (a past is being brought in), too_few (failures)"
+    )
     ts: datetime | None = Field(description="event time at which it was known")
     low: float | None = Field(description="10 % quantile")
     median: float | None
@@ -115,6 +118,11 @@ class RemainingLife(Row):
     verdict: str | None = Field(description="what came of learning it the last time …")
     reason: dict[str, Any] | None = Field(description="… as a code with its values")
     tried_at: datetime | None
+    failures: int | None = Field(
+        description="without a model: known failures of the device type's component that failed most …"
+    )
+    enough: int | None = Field(description="… and from how many on learning begins")
+    learn_at: datetime | None = Field(description="without a model: when the next learning is due")
 
 
 class Device(DeviceRow):
