@@ -13,11 +13,11 @@ from analytics.episodes import Outcome, Repair
 from analytics.honesty.scores import deciles
 from analytics.store import moment
 from analytics.whatif.orders import SAME, Ordered, Pair
+from analytics.whatif.real import Opened, held_against
 from analytics.whatif.spoken import FOR_EVER, Source
 from kit.database import Conn, rows
 
 MOST_ORDERS = 2_000
-MOST_MISSING = 50
 OPENED = ("opened", "reopened")  # as in fsm.episode_signal
 
 
@@ -54,7 +54,7 @@ def of(conn: Conn, report: Report) -> dict[str, Any]:
         },
         "learned": [asdict(one) for one in report.learned],
         "differences": [asdict(one) for one in report.differences],
-        "real": _real(report.orders, links, report.start, report.end),
+        "real": held_against(report.orders, _opened(links, report.start, report.end), uids),
         "failures": [_failure(repair, of_device[repair.device], uids, numbers) for repair in report.repairs],
     }  # fmt: skip
 
@@ -108,7 +108,7 @@ def _links(conn: Conn, start: datetime, end: datetime) -> dict[tuple[int, str], 
     found = defaultdict[tuple[int, str], list[Any]](list)
     for row in rows(
         conn,
-        """select device_id, failure_mode, raised_at, order_id, number, outcome from reports.alarm_honesty
+        """select device_id, model, failure_mode, raised_at, order_id, number, outcome from reports.alarm_honesty
            where order_id is not null and raised_at between %s and %s""",
         (start - SAME, end + SAME),
     ):
@@ -116,24 +116,17 @@ def _links(conn: Conn, start: datetime, end: datetime) -> dict[tuple[int, str], 
     return found
 
 
-def _real(
-    pairs: Sequence[Pair], links: Mapping[tuple[int, str], list[Any]], start: datetime, end: datetime
-) -> dict[str, Any]:
-    """The automatic orders that were really opened in the period, and which of them the side in force opens again."""
-    again = defaultdict[tuple[int, str], list[datetime]](list)
-    for pair in pairs:
-        if pair.live is not None:
-            again[pair.live.device_id, pair.live.failure_mode].append(pair.live.ts)
-    first: dict[int, tuple[datetime, str, tuple[int, str]]] = {}
-    for key, its in links.items():
+def _opened(
+    links: Mapping[tuple[int, str], Sequence[Mapping[str, Any]]], start: datetime, end: datetime
+) -> list[Opened]:
+    """The automatic orders that were opened in the period, each with the first alarm that opened it."""
+    first: dict[int, Opened] = {}
+    for (device, mode), its in links.items():
         for link in its:
             if start <= link["raised_at"] <= end and link["outcome"] in OPENED:
-                told = link["raised_at"], link["number"], key
-                first[link["order_id"]] = min(told, first.get(link["order_id"], told))
-    missing = sorted(
-        number for ts, number, key in first.values() if not any(abs(ts - at) <= SAME for at in again[key])
-    )
-    return {"orders": len(first), "again": len(first) - len(missing), "missing": missing[:MOST_MISSING]}
+                one = Opened(link["raised_at"], link["order_id"], link["number"], device, link["model"], mode)
+                first[one.id] = min(one, first.get(one.id, one))
+    return sorted(first.values())
 
 
 def _numbers(conn: Conn, repairs: Sequence[Repair]) -> dict[str, int]:

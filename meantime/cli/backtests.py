@@ -74,6 +74,7 @@ def _names(conn: Any) -> dict[tuple[str, str], Any]:
 def _say(found: dict[str, Any], orders: list[dict[str, Any]], names: dict[tuple[str, str], Any]) -> None:
     """Both sides next to each other, then what holds for them, then the orders."""
     from api.console.format import number, span
+    from api.console.real_orders import concluded
     from api.text import words
 
     t = words(kit_settings.load().language)
@@ -90,6 +91,7 @@ def _say(found: dict[str, Any], orders: list[dict[str, Any]], names: dict[tuple[
     word = t("whatif.same" if change == 0 else "whatif.cheaper" if change < 0 else "whatif.dearer")
     print(f"{t('whatif.difference')}: {number(abs(change)) + ' ' if change else ''}{word}")
     print(t("whatif.rows_read", rows=number(found["rows"])))
+    print(t("whatif.real_counts", **found["real"]), *concluded(t, found["real"]))
     for one in found["differences"]:
         print(t.pick(one, "text"))
     for one in found["learned"]:

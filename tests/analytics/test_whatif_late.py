@@ -113,7 +113,12 @@ def test_the_rules_in_force_find_and_order_again_what_live_found_and_ordered(
     assert ordered(report) == opened(db)
     assert len(again) >= 2
     real = result.of(db, report)["real"]
-    assert real == {"orders": len(opened(db)), "again": len(opened(db)), "missing": []}
+    assert (real["orders"], real["again"], real["missing"]) == (len(opened(db)), len(opened(db)), [])
+    assert (real["stay"], real["vanish"]) == (len(opened(db)), 0)
+    numbers = db.execute(
+        "select id, number from fsm.work_order where source = 'automatic' order by number"
+    ).fetchall()
+    assert [(one["id"], one["number"]) for one in real["listed"]] == numbers
 
 
 def ordered(report: backtest.Report) -> list[tuple[int, str, datetime, str]]:

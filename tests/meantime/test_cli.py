@@ -167,6 +167,7 @@ def test_a_backtest_is_told_side_by_side_to_people_and_as_json_to_programs(run: 
     assert any("repaired within 30 d" in line for line in lines)
     assert any("Horizon 30 d (720 h)" in line for line in lines)
     assert any("pump-p100" in line and "no telemetry" in line for line in lines)
+    assert any("No automatic order was opened in this period" in line for line in lines)
     assert "{" not in told.stdout
     (found,) = map(json.loads, run("--json", *period).stdout.splitlines())
     assert found["live"]["orders"] == 0

@@ -10,7 +10,7 @@ from fastapi.responses import HTMLResponse, Response
 from analytics import rules_text, tuning
 from analytics.whatif import store as backtests
 from api.accounts import User
-from api.console import timeline
+from api.console import real_orders, timeline
 from api.console.render import back_to, language_of, page, present
 from api.console.rules_form import FormFields, costs_of, day_of, period_of, rules_of, told
 from api.deps import CallDep, State, Tx, state
@@ -18,7 +18,7 @@ from api.idempotency import once
 from api.permissions import may, require
 from api.queries import analytics as reads
 from api.routes.analytics import TUNING, apply_backtest, period
-from api.text import words
+from api.text import Words, words
 
 router = APIRouter(include_in_schema=False, prefix="/analytics/backtests")
 Reader = Annotated[User, Depends(require("analytics.read"))]
@@ -88,7 +88,14 @@ def one(request: Request, backtest_id: int, conn: Tx, user: Reader, own: Own) ->
         version=newest[0].id if newest else 0, names=reads.names(conn), types=reads.types(conn),
         may_tune=may(user, "analytics.tune"), busy=found["state"] in backtests.OPEN,
         spoke=_spoke(found["result"] or {}), told=told(t, found["rules"]),
+        concluded=_concluded(t, found["result"] or {}),
     )  # fmt: skip
+
+
+def _concluded(t: Words, result: dict[str, Any]) -> list[str]:
+    """Nothing of a result from before the fates of the real orders were kept."""
+    real = result.get("real", {})
+    return real_orders.concluded(t, real) if "listed" in real else []
 
 
 def _spoke(result: dict[str, Any]) -> list[tuple[str, str]]:
