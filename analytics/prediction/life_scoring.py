@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from analytics.definitions import Ints
@@ -35,38 +35,53 @@ def score(conn: Conn, model: str, now: datetime) -> int:
         version for version in store.in_force(conn, life_train.KIND, model).values()
         if not life_store.lives_at(conn, version.id, ended)
     ]  # fmt: skip
-    return _score(conn, model, versions, ended)
+    hours = stored.hours(conn, model, ended - LOOK_BACK, ended) if versions else None
+    there = stored.population(conn, model)
+    if hours is None or there is None:
+        return 0
+    return _score(conn, model, [(version, there[0].tolist()) for version in versions], hours, there, ended)
 
 
-def again(conn: Conn, model: str, device: int, since: datetime) -> int:
-    """Work out again what was said of a device after `since`; returns how many predictions changed place."""
+def again(conn: Conn, model: str, stale: Mapping[int, datetime]) -> int:
+    """Work out again what was said of devices after a time of each; returns how many predictions changed place.
+
+    The hours of all of them are read once and cut to what could be known each time something was said.
+    """
+    versions = {version.id: version for version in store.in_force(conn, life_train.KIND, model).values()}
+    said: dict[datetime, dict[int, set[int]]] = {}
+    for number in versions:
+        for device, ts in life_store.lives_since(conn, number, stale):
+            said.setdefault(ts, {}).setdefault(number, set()).add(device)
+    there = stored.population(conn, model, list(stale))
+    hours = stored.hours(conn, model, min(said) - LOOK_BACK, max(said), list(stale)) if said else None
+    if hours is None or there is None:
+        return 0
     done = 0
-    for version in store.in_force(conn, life_train.KIND, model).values():
-        for ts in life_store.life_times(conn, version.id, device, since):
-            done += _score(conn, model, [version], ts, device)
+    for at, asked in sorted(said.items()):
+        known = hours.between(microseconds(at - LOOK_BACK), microseconds(at))
+        if len(known.known):
+            pairs = [(versions[number], some) for number, some in asked.items()]
+            done += _score(conn, model, pairs, known, there, at)
     return done
 
 
 def _score(
-    conn: Conn, model: str, versions: Sequence[store.Version], at: datetime, device: int | None = None
-) -> int:
-    """Everything as it was known at `at`, except that rows may have come since."""
-    hours = stored.hours(conn, model, at - LOOK_BACK, at, device) if versions else None
-    there = stored.population(conn, model, device)
-    if hours is None or there is None:
-        return 0
+    conn: Conn, model: str, asked: Sequence[tuple[store.Version, Collection[int]]], hours: Hours,
+    there: tuple[Ints, tuple[str, ...]], at: datetime,
+) -> int:  # fmt: skip
+    """What versions say of some devices (ids), as it was known at `at`, except that rows may have come since."""
     devices, components = there
     failures = stored.failures(conn, model, at, devices, components)
     repairs = stored.repairs(conn, model, at, devices, components)
     done = 0
-    for version in versions:
+    for version, some in asked:
         if version.component not in components:
             continue
         kind = components.index(version.component)
         try:
             fitted = store.load(conn, version.id, LifeModel)
             done += _predict(
-                conn, version, fitted, hours, devices, failures.only(kind), repairs.only(kind), at
+                conn, version, fitted, hours, devices, failures.only(kind), repairs.only(kind), at, some
             )
         except Invalid as error:
             log.warning("model cannot be used", version=version.id, model=model, error=error.message)
@@ -75,9 +90,10 @@ def _score(
 
 def _predict(
     conn: Conn, version: store.Version, fitted: LifeModel, hours: Hours, devices: Ints, failures: Log, repairs: Log,
-    at: datetime,
+    at: datetime, some: Collection[int],
 ) -> int:  # fmt: skip
-    present = _present(lives.lives(hours, failures, repairs), microseconds(at))
+    known = _present(lives.lives(hours, failures, repairs), microseconds(at))
+    present = [life for life in known if int(devices[life.device]) in some]
     if not present:
         return 0
     said = fitted.predict([life.run for life in present])

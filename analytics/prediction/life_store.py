@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 
 from analytics.prediction.store import Version
@@ -30,10 +31,10 @@ def lives_at(conn: Conn, version_id: int, ts: datetime) -> bool:
     return bool(scalar(conn, query, (version_id, ts)))
 
 
-def life_times(conn: Conn, version_id: int, device: int, since: datetime) -> list[datetime]:
-    """When something was said of a device after a time, oldest first."""
-    found = conn.execute(
-        "select ts from analytics.remaining_life where version_id = %s and device_id = %s and ts > %s order by ts",
-        (version_id, device, since),
-    )
-    return [ts for (ts,) in found]
+def lives_since(conn: Conn, version_id: int, stale: Mapping[int, datetime]) -> list[tuple[int, datetime]]:
+    """(device, ts) of what a version said of devices after a time of each."""
+    return conn.execute(
+        """select l.device_id, l.ts from unnest(%s::int[], %s::timestamptz[]) as u(device, since)
+           join analytics.remaining_life l on l.device_id = u.device and l.ts > u.since and l.version_id = %s""",
+        (list(stale), list(stale.values()), version_id),
+    ).fetchall()

@@ -30,12 +30,24 @@ class Hours:
         values: [device, hour, metric], NaN where nothing was measured.
         state: [device, hour] mean operating state, NaN where it is not told.
         run: [device, hour] operating hours in each, 0 to 1.
+        counter: [device, hour] what `run` was told from (see `operating`); None: nothing but `run` is known.
     """
 
     known: Ints
     values: Floats
     state: Floats
     run: Floats
+    counter: Floats | None = None
+
+    def between(self, after: int, until: int) -> Hours:
+        """Those that ended in (after, until], µs, as they were known at its end: the counter of later hours is not."""
+        cut = slice(*np.searchsorted(self.known, (after, until), side="right").tolist())
+        values, state, run = self.values[:, cut], self.state[:, cut], self.run[:, cut]
+        if self.counter is None:
+            return Hours(self.known[cut], values, state, run)
+        counter = self.counter[:, cut]
+        run = operating(counter, state, np.asarray(np.isfinite(values).any(axis=2)))
+        return Hours(self.known[cut], values, state, run, counter)
 
 
 @dataclass(frozen=True)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from analytics.definitions import Floats, Ints
-from analytics.store import moment
+from analytics.store import microseconds, moment
 from kit.database import Conn, scalar
 
 
@@ -34,22 +34,24 @@ def take_stale(conn: Conn, model: str) -> list[tuple[int, datetime]]:
     ).fetchall()
 
 
-def times_said(conn: Conn, version_id: int, device: int, since: datetime) -> list[datetime]:
-    """When a version was asked about a device after a time, oldest first."""
+def said_since(conn: Conn, version_id: int, stale: Mapping[int, datetime]) -> list[tuple[int, int]]:
+    """(device, ts in µs) of what a version said of devices after a time of each."""
     found = conn.execute(
-        "select ts from analytics.prediction where version_id = %s and device_id = %s and ts > %s order by ts",
-        (version_id, device, since),
+        """select a.device_id, a.ts from unnest(%s::int[], %s::timestamptz[]) as u(device, since)
+           join analytics.prediction a on a.version_id = %s and a.device_id = u.device and a.ts > u.since""",
+        (list(stale), list(stale.values()), version_id),
     )
-    return [ts for (ts,) in found]
+    return [(device, microseconds(ts)) for device, ts in found]
 
 
-def revise_predictions(conn: Conn, version_id: int, device: int, ts: Ints, p: Floats) -> int:
-    """Put the recomputed probabilities in place; those that differ are marked. Returns how many."""
+def revise_predictions(conn: Conn, version_id: int, devices: Ints, ts: Ints, p: Floats) -> int:
+    """Put recomputed probabilities, [n] each, in the place of those said; those that differ are marked. Returns how
+    many."""
     return conn.execute(
         """update analytics.prediction a set probability = u.p, revised_at = kit.now()
-           from unnest(%s::timestamptz[], %s::float8[]) as u(t, p)
-           where a.version_id = %s and a.device_id = %s and a.ts = u.t and abs(a.probability - u.p) > 1e-9""",
-        ([moment(at) for at in ts.tolist()], p.tolist(), version_id, device),
+           from unnest(%s::int[], %s::timestamptz[], %s::float8[]) as u(d, t, p)
+           where a.version_id = %s and a.device_id = u.d and a.ts = u.t and abs(a.probability - u.p) > 1e-9""",
+        (devices.tolist(), [moment(at) for at in ts.tolist()], p.tolist(), version_id),
     ).rowcount
 
 

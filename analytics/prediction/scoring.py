@@ -63,30 +63,46 @@ def score(conn: Conn, model: str, now: datetime, policy: Policy | None = None) -
     return written
 
 
-def again(conn: Conn, model: str, device: int, since: datetime) -> int:
-    """Work out again what was said of a device after `since`, each time from what was known by then except that rows
-    have come; returns how many probabilities changed."""
+def again(conn: Conn, model: str, stale: Mapping[int, datetime]) -> int:
+    """Work out again what was said of devices after a time of each, from what was known when it was said except that
+    rows have come; returns how many probabilities changed.
+
+    The past of all of them is read once for all versions, and only what was said is asked for anew: a feature looks
+    back from its own step, so it does not matter what else is in the table.
+    """
+    said = {
+        version.id: found
+        for version in store.in_force(conn, KIND, model).values()
+        if (found := revisions.said_since(conn, version.id, stale))
+    }
+    if not said:
+        return 0
+    keys = np.unique(np.array([key for found in said.values() for key in found], np.int64), axis=0)
+    first, last = moment(int(keys[:, 1].min())), moment(int(keys[:, 1].max()))
+    past = _past(conn, model, last, np.unique(keys[:, 0]).tolist(), last - first)
+    if past is None:
+        return 0
+    table = features.build(past, microseconds(first))
+    ids = past.devices[table.device]
+    place = {key: row for row, key in enumerate(zip(ids.tolist(), table.ts.tolist(), strict=True))}
     changed = 0
-    for version in store.in_force(conn, KIND, model).values():
-        times = revisions.times_said(conn, version.id, device, since)
-        past = _past(conn, model, times[-1], device, times[-1] - times[0]) if times else None
-        if past is None:
-            continue
+    for version_id, found in said.items():
+        rows = np.array([place[key] for key in found if key in place], np.int64)
+        asked = table.take(rows)
         try:
-            fitted = store.load(conn, version.id, ComponentModel)
-            table = features.build(past, microseconds(times[0]))
-            p = probabilities(fitted, table)
+            p = probabilities(store.load(conn, version_id, ComponentModel), asked)
         except Invalid as error:
-            log.warning("model cannot be used", version=version.id, model=model, error=error.message)
+            log.warning("model cannot be used", version=version_id, model=model, error=error.message)
             continue
         told = ~np.isnan(p)
-        changed += revisions.revise_predictions(conn, version.id, device, table.ts[told], p[told])
+        changed += revisions.revise_predictions(conn, version_id, ids[rows][told], asked.ts[told], p[told])
     return changed
 
 
 def _past(
-    conn: Conn, model: str, now: datetime, device: int | None = None, before: timedelta = timedelta()
-) -> History | None:
+    conn: Conn, model: str, now: datetime, device: int | Sequence[int] | None = None,
+    before: timedelta = timedelta(),
+) -> History | None:  # fmt: skip
     days = features.LOOKBACK_DAYS + features.RECENT_DAYS
     return stored.history(conn, model, now - timedelta(days=days) - before, now, device)
 

@@ -49,9 +49,9 @@ class Scope:
 
 
 def scope(
-    conn: Conn, model: str, since: datetime, until: datetime, device: int | None = None
+    conn: Conn, model: str, since: datetime, until: datetime, device: int | Sequence[int] | None = None
 ) -> Scope | None:
-    """What there is to read of a type's devices (or of one of them) in [since, until]; None where there are no devices,
+    """What there is to read of a type's devices (or of some) in [since, until]; None where there are no devices,
     no readings that they could send, or no step has ended."""
     first, last = (microseconds(ts) // (STEP_HOURS * HOUR) for ts in (since, until))
     metrics = _names(
@@ -66,9 +66,9 @@ def scope(
 
 
 def history(
-    conn: Conn, model: str, since: datetime, until: datetime, device: int | None = None
+    conn: Conn, model: str, since: datetime, until: datetime, device: int | Sequence[int] | None = None
 ) -> History | None:
-    """The devices of a type (or one of them) in steps of 3 h (means of the hourly rollups), through the last step
+    """The devices of a type (or some of them) in steps of 3 h (means of the hourly rollups), through the last step
     that ended by `until`; None where there is no telemetry. A step is known when it has ended."""
     there = scope(conn, model, since, until, device)
     return None if there is None else read(conn, there)
@@ -111,9 +111,9 @@ def heard(conn: Conn, of: Scope) -> bool:
 
 
 def hours(
-    conn: Conn, model: str, since: datetime, until: datetime, device: int | None = None
+    conn: Conn, model: str, since: datetime, until: datetime, device: int | Sequence[int] | None = None
 ) -> Hours | None:
-    """The hours of a type's devices (or of one of them), through the last one that ended by `until`; None where there
+    """The hours of a type's devices (or of some of them), through the last one that ended by `until`; None where there
     is no telemetry."""
     first, last = (microseconds(ts) // HOUR for ts in (since, until))
     there = population(conn, model, device)
@@ -122,10 +122,8 @@ def hours(
     if there is None or last <= first or not metrics:
         return None
     special = {role: name for name, role in roles.items() if role != "reading"}
-    begun: datetime | None = conn.execute(
-        "select min(bucket) from ingest.reading_hour where device_id = any(%s) and bucket >= %s and bucket < %s",
-        (there[0].tolist(), since, until),
-    ).fetchone()[0]  # type: ignore[index]
+    # Of all devices of the type, also where some are asked for, so that nobody's hours depend on who comes along.
+    begun: datetime | None = conn.execute(_BEGUN, (since, until, model)).fetchone()[0]  # type: ignore[index]
     if begun is None:
         return None
     first = max(first, microseconds(begun) // HOUR)
@@ -138,14 +136,24 @@ def hours(
     )
     values = table[..., : len(metrics)]
     run = operating(counter, state, np.asarray(np.isfinite(values).any(axis=2)))
-    return Hours((np.arange(first, last) + 1) * HOUR, values, state, run)
+    return Hours((np.arange(first, last) + 1) * HOUR, values, state, run, counter)
 
 
-def population(conn: Conn, model: str, device: int | None = None) -> tuple[Ints, tuple[str, ...]] | None:
-    """The devices of a type (or one of them) and its components; None where there are no devices."""
+_BEGUN = """select min(r.bucket) from ingest.device d join ingest.metric m on m.model = d.model
+            cross join lateral (select h.bucket from ingest.reading_hour h
+                                where h.device_id = d.id and h.metric = m.name and h.bucket >= %s and h.bucket < %s
+                                order by h.bucket limit 1) r
+            where d.model = %s"""
+
+
+def population(
+    conn: Conn, model: str, device: int | Sequence[int] | None = None
+) -> tuple[Ints, tuple[str, ...]] | None:
+    """The devices of a type (or some of them) and its components; None where there are no devices."""
+    some = [device] if isinstance(device, int) else device
     found = conn.execute(
-        "select id from ingest.device where model = %s and (%s::int is null or id = %s) order by id",
-        (model, device, device),
+        "select id from ingest.device where model = %s and (%s::int[] is null or id = any(%s)) order by id",
+        (model, *(2 * [None if some is None else list(some)])),
     ).fetchall()
     components = _names(
         conn, "select distinct component from ingest.failure_mode where model = %s order by 1", model

@@ -7,10 +7,11 @@ from collections.abc import Callable
 import pytest
 
 from analytics.definitions import DAY, HOUR
-from analytics.prediction import late, scoring, train
-from analytics.prediction.failure import Settings
+from analytics.prediction import features, late, scoring, store, train
+from analytics.prediction import stored as stored_pasts
+from analytics.prediction.failure import ComponentModel, Settings
 from analytics.prediction.history import History, Log
-from analytics.store import moment
+from analytics.store import microseconds, moment
 from kit.database import Conn, rows, scalar
 from tests.prediction import stored
 from tests.prediction.machines import START, fleet
@@ -78,6 +79,48 @@ def test_late_rows_change_what_was_said_and_lose_no_order(
         (device,),
     )
     assert others == 0
+
+
+@pytest.mark.parametrize("at_once", [1, 2, 100])
+def test_many_devices_late_for_different_times_are_revised_as_each_alone(
+    db: Conn, world: tuple[History, Log], monkeypatch: pytest.MonkeyPatch, at_once: int
+) -> None:
+    history, _ = world
+    now, ids = int(history.known[-1]), history.devices.tolist()
+    with db.transaction():
+        for hours in range(-30, 1, 3):
+            scoring.score(db, MODEL, moment(now + hours * HOUR))
+    said = """select device_id, ts, probability, revised_at is not null as revised from analytics.prediction
+              order by device_id, ts"""
+    before = rows(db, said)
+    db.execute(  # all hours since then look otherwise, but only some are late, each since a time of its own
+        "update ingest.reading_hour set mean = mean + 4 where metric = 'vibration' and bucket > %s",
+        (moment(now - 60 * HOUR),),
+    )
+    since = {ids[0]: now - 20 * HOUR, ids[2]: now - 7 * HOUR, ids[3]: now - 29 * HOUR, ids[4]: now}
+    for device, ts in since.items():
+        db.execute("insert into analytics.stale_prediction values (%s, %s)", (device, moment(ts)))
+    monkeypatch.setattr(late, "AT_ONCE", at_once)
+    with db.transaction():
+        assert late.revise(db, MODEL) == len(since)
+    after = rows(db, said)
+    version = store.in_force(db, scoring.KIND, MODEL)["bearing"].id
+    whole = stored_pasts.history(db, MODEL, moment(now - 60 * DAY), moment(now))
+    assert whole is not None
+    table = features.build(whole, now - 30 * HOUR)
+    p = scoring.probabilities(store.load(db, version, ComponentModel), table)
+    anew = dict(
+        zip(zip(whole.devices[table.device].tolist(), table.ts.tolist(), strict=True), p, strict=True)
+    )
+    changed = 0
+    for old, new in zip(before, after, strict=True):
+        ts = microseconds(new["ts"])
+        late_here = ts > since.get(new["device_id"], now)
+        wanted = anew[new["device_id"], ts] if late_here else old["probability"]
+        assert new["probability"] == pytest.approx(wanted, abs=1e-9)
+        assert new["revised"] == (late_here and abs(wanted - old["probability"]) > 1e-9)
+        changed += new["revised"]
+    assert changed >= 6
 
 
 def test_rows_in_time_make_nothing_stale(db: Conn, world: tuple[History, Log]) -> None:

@@ -132,6 +132,27 @@ def test_hours_are_read_as_they_were_stored(db: Conn, fleet: list[int]) -> None:
     assert stored.hours(db, MODEL, moment(START - 3 * DAY), moment(START)) is None
 
 
+def test_hours_cut_to_a_time_are_those_that_were_read_then(db: Conn, fleet: list[int]) -> None:
+    """A week is read once for some devices; what was known in its middle is what would have been read then."""
+    some = [fleet[3], fleet[1]]
+    db.execute(  # the counter was not told for some hours, and what it gained in them is told after the cut only
+        "delete from ingest.reading_hour where metric = 'run_hours' and bucket >= %s and bucket < %s",
+        (moment(START + 3 * DAY - 4 * HOUR), moment(START + 3 * DAY + 2 * HOUR)),
+    )
+    db.execute(
+        "delete from ingest.reading_hour where device_id = %s and bucket < %s", (some[0], moment(START + DAY))
+    )
+    week = stored.hours(db, MODEL, moment(START), moment(START + 7 * DAY), some)
+    assert week is not None
+    for since, until in ((START, START + 3 * DAY), (START + DAY, START + 5 * DAY)):
+        then, cut = stored.hours(db, MODEL, moment(since), moment(until), some), week.between(since, until)
+        assert then is not None
+        for name in ("known", "values", "state", "run"):
+            assert np.array_equal(getattr(cut, name), getattr(then, name), equal_nan=True), name
+    before = week.run[:, week.known <= START + 3 * DAY]
+    assert not np.array_equal(week.between(START, START + 3 * DAY).run, before), "the counter told later"
+
+
 def test_what_the_counter_gained_over_silent_hours_was_run_in_them() -> None:
     nan = np.nan
     counter = np.array([[5.0, nan, nan, 8.0, nan, nan, 9.5, 9.5], [5.0, nan, nan, 900.0, nan, nan, 1.0, 2.0]])
