@@ -1,5 +1,5 @@
 """A simulated fleet's stored past for benchmarks: rows in the batches in which they would have come, late ones late,
-fault codes, repairs, and the detections that the product made of them at the time.
+fault codes, failures on record and their repairs, and the detections that the product made of them at the time.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ class Life:
             self._store.committed(written)
 
     def _repair(self, now: datetime) -> None:
-        """Machines that failed are repaired in time."""
+        """Machines that failed are repaired in time, and then whoever repaired them records the failure."""
         for fault in self.past.standing(now):
             at = moment(fault.failed) + REPAIR
             if at <= now and _key(fault) not in self._repaired:
@@ -88,6 +88,11 @@ class Life:
                     """insert into analytics.reset (device_id, component, ts, reason) values (%s, %s, %s, 'recorded')
                        on conflict do nothing""",
                     (self.ids[fault.uid], fault.component, now),
+                )
+                self.conn.execute(
+                    """insert into analytics.failure (device_id, component, ts, known_at, reference)
+                       values (%s, %s, %s, %s, 'CMMS') on conflict do nothing""",
+                    (self.ids[fault.uid], fault.component, moment(fault.failed), now),
                 )
 
     def _roll_up(self) -> int:
