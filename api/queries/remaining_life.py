@@ -28,6 +28,7 @@ def of_device(conn: Conn, device_id: int) -> list[dict[str, Any]]:
 
 
 UNLEARNED = ("not_learned", "not_tried")
+LEAST = 0.5  # operating hours: less than that, *or more*, says nothing; it would be shown as 0
 
 
 def _told(state: str, next_one: schedule.Outlook, now: datetime) -> dict[str, Any]:
@@ -43,11 +44,12 @@ def _components(conn: Conn, device_id: int) -> list[dict[str, Any]]:
         conn,
         """with component as (
                select distinct d.id as device_id, d.model, m.component from ingest.device d
-               join ingest.failure_mode m on m.model = d.model where d.id = %s)
+               join ingest.failure_mode m on m.model = d.model where d.id = %(device)s)
            select c.component, l.ts, l.low, l.median, l.high, l.most, l.high >= l.most as or_more,
                   l.low / use.hours as low_days, l.median / use.hours as median_days, l.high / use.hours as high_days,
                   l.version_id, v.data_from, v.data_to, v.scores, t.verdict, t.reason, t.tried_at,
-                  case when l.ts is not null then 'known' when v.id is not null then 'young'
+                  case when l.low < %(least)s and l.high >= l.most then 'wide' when l.ts is not null then 'known'
+                       when v.id is not null then 'young'
                        when t.verdict is not null then 'not_learned' else 'not_tried' end as state,
                   c.model, null::int as failures, null::int as enough, null::timestamptz as learn_at
            from component c
@@ -62,5 +64,5 @@ def _components(conn: Conn, device_id: int) -> list[dict[str, Any]]:
                order by r.ts desc limit 1) l on true
            left join lateral (select nullif(l.hours_a_day, 0) as hours) use on true
            order by c.component""",
-        (device_id,),
+        {"device": device_id, "least": LEAST},
     )

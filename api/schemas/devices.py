@@ -97,7 +97,8 @@ class RemainingLife(Row):
 
     component: str
     state: str = Field(
-        description="known, young (nothing said yet), not_learned (the last try gave no model), or, never tried: "
+        description="known, wide (from nothing to the furthest that is told: nothing follows), young (nothing said "
+        "yet), not_learned (the last try gave no model), or, never tried: "
         "waiting (for its turn), held (a past is being brought in), too_few (failures)"
     )
     ts: datetime | None = Field(description="event time at which it was known")

@@ -1,4 +1,4 @@
-"""What the device's page and the API say of remaining life while there is no model."""
+"""What the device's page and the API say of remaining life, and while there is no model."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from analytics.prediction import schedule, store, waiting
+from analytics.prediction import life_store, schedule, store, waiting
 from kit import clock
 from kit.database import Conn, connect
 from tests.api.conftest import Installation
@@ -23,6 +23,8 @@ def conn(installation: Installation) -> Iterator[Conn]:
     """As the owner; afterwards no failure and no learning is on record, as before."""
     with connect(installation.dsn, autocommit=True) as conn:
         yield conn
+        conn.execute("delete from analytics.remaining_life")
+        conn.execute("delete from analytics.model_version where verdict = %s", (OURS,))
         conn.execute("delete from analytics.learning")
         conn.execute("delete from analytics.failure")
         conn.execute("delete from analytics.reset where starts_with(reason, %s)", (OURS,))
@@ -43,6 +45,15 @@ def fail(conn: Conn, device: int, times: int) -> None:
         )
 
 
+def say(conn: Conn, device: int, low: float, high: float) -> None:
+    """A model says so many operating hours of the bearing, a thousand at the most; it runs 20 hours a day."""
+    now = clock.now(conn)
+    window = now - timedelta(days=90), now
+    store.save(conn, "remaining_life", MODEL, "bearing", {}, window, {}, 1.0, OURS, promote=True)
+    version = store.in_force(conn, "remaining_life", MODEL)["bearing"]
+    life_store.save_life(conn, version, device, now, (low, (low + high) / 2, high), 1000.0, 20.0)
+
+
 def told(installation: Installation) -> dict[str, Any]:
     (bearing,) = [
         row
@@ -56,6 +67,28 @@ def told(installation: Installation) -> dict[str, Any]:
 def page(installation: Installation, login: str) -> str:
     whole = installation.browser(login).get("/devices/pump-001").text
     return whole.split('aria-labelledby="life"')[1].split("</section>")[0]
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "state", "english", "chinese"),
+    [
+        (0.0, 1000.0, "wide", "Nothing can be said", "无法判断"),
+        (0.4, 1000.0, "wide", "Nothing can be said", "无法判断"),
+        (8.0, 1000.0, "known", "8 operating hours or more (90 %)", "运行 8 小时以上"),
+        (400.0, 1000.0, "known", "20 days or more", "20 天以上"),
+        (0.0, 60.0, "known", "0 to 60 operating hours (80 %)", "运行 0 至 60 小时"),
+    ],
+)
+def test_an_interval_from_nothing_to_the_furthest_is_not_shown_as_a_figure(
+    installation: Installation, conn: Conn, low: float, high: float, state: str, english: str, chinese: str
+) -> None:
+    say(conn, installation.scene.devices["pump-001"], low, high)
+    found = told(installation)
+    assert (found["state"], found["low"], found["high"]) == (state, low, high)
+    for login, text in (("manager", english), ("jingli", chinese)):
+        shown = page(installation, login)
+        assert text in shown
+        assert not re.search(r"\b0 (operating hours|days) or more|\b0 (小时|天)以上", shown)
 
 
 def test_too_few_failures_are_told_with_their_number(installation: Installation, conn: Conn) -> None:
