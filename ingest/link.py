@@ -15,7 +15,7 @@ from ingest.mqtt.packets import V5, Reason
 from ingest.mqtt.stream import Stream
 from ingest.pulse import Pulse
 from ingest.sparkplug import names
-from ingest.sparkplug.host import Host, denies
+from ingest.sparkplug.host import Host, denied_at
 from kit import logs
 
 log = logs.get(__name__)
@@ -145,8 +145,9 @@ class Link(asyncio.BufferedProtocol):
             self._write(puback(packet.packet_id))
         if self._host is None or packet.topic != self._host.topic:
             return
-        if self._online and denies(packet.payload):
+        if self._online and (denied := denied_at(packet.payload)) is not None:
             log.warning("said to be offline as Sparkplug host, saying the opposite", host=self._host.name)
+            self._host = self._host.answering(denied)
             self._say(self._host, self._host.birth())
 
     def _say(self, host: Host, state: bytes) -> None:

@@ -1,18 +1,22 @@
 """What a Sparkplug host application says of itself, so that edge nodes which wait for a primary host publish. Pure.
 
 Topic: `spBv1.0/STATE/<host id>`, QoS 1, retained; payload: `{"online": true, "timestamp": <ms>}`. The broker holds
-`false` as the will of each connection. An edge node takes a `false` as meant for the `true` that it knows only if its
-time is not before that one's: will and `true` of a connection carry the same time, that of CONNECT.
+`false` as the will of each connection. An edge node ignores a state whose time is before that of the last it took: will
+and `true` of a connection carry the same time, that of CONNECT. Only where somebody has said `false` of a later time is
+it answered with that one, or nobody would hear; such an edge node no longer takes the will.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Final
 
 import msgspec
 
 from ingest.mqtt import packets as p
 from ingest.sparkplug.names import STATE
+
+LATEST: Final = (1 << 63) - 1  # that an edge node can be told: times are signed 64 bit there
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +25,7 @@ class Host:
 
     Attributes:
         name: the host id, as edge nodes have it set.
-        since: when it connected, ms since the epoch.
+        since: when it connected, ms since the epoch; or later, where it had to answer a later denial.
     """
 
     name: str
@@ -43,16 +47,24 @@ class Host:
 
     def death(self, at: int) -> bytes:
         """Offline, because it leaves at that time (ms since the epoch)."""
-        return _state(False, at)
+        return _state(False, max(at, self.since))
+
+    def answering(self, denied: int) -> Host:
+        """The same, heard by those who were told of that time (ms since the epoch) that it is offline."""
+        return replace(self, since=max(self.since, denied))
 
 
-def denies(payload: bytes) -> bool:
-    """Whether a state says that its host is offline."""
+def denied_at(payload: bytes) -> int | None:
+    """Of what time a state says that its host is offline, ms since the epoch, 0 where it names none; None: it does not
+    say so."""
     try:
         said = msgspec.json.decode(payload)
     except (msgspec.DecodeError, UnicodeDecodeError):
-        return False
-    return isinstance(said, dict) and said.get("online") is False
+        return None
+    if not isinstance(said, dict) or said.get("online") is not False:
+        return None
+    ts = said.get("timestamp")
+    return ts if type(ts) is int and 0 <= ts <= LATEST else 0
 
 
 def _state(online: bool, timestamp: int) -> bytes:

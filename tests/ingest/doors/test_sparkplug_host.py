@@ -19,7 +19,7 @@ from ingest.mqtt import Stream
 from ingest.mqtt import packets as p
 from ingest.mqtt.encode import encode
 from ingest.mqtt.packets import V5
-from ingest.sparkplug.host import Host, denies
+from ingest.sparkplug.host import Host, denied_at
 from kit.database import Conn, scalar
 from kit.errors import Misconfigured
 from kit.settings import Collector, Settings
@@ -105,6 +105,22 @@ def test_whoever_says_that_the_host_is_offline_is_answered(
     assert retained(broker.port)["online"] is True
     until(lambda: subscribed(db))
     assert scalar(db, "select count(*) from ingest.dead_letter") == 0
+
+
+@pytest.mark.broker
+def test_a_denial_of_a_later_time_is_answered_with_that_time_which_edge_nodes_do_not_ignore(
+    collector: Start,
+    observer: Observer,
+) -> None:
+    process = collector(sparkplug_host="plant")
+    process.start()
+    until(lambda: observer.states() == [True], "online")
+    later = observer.seen[0]["timestamp"] + 3_600_000  # by a clock that is fast
+    observer.client.publish(TOPIC, json.dumps({"online": False, "timestamp": later}), qos=1, retain=True)
+    until(lambda: observer.states() == [True, False, True], "the answer")
+    assert process.stop() == 0
+    until(lambda: observer.states() == [True, False, True, False], "offline")
+    assert [state["timestamp"] for state in observer.seen[1:]] == [later, later, later]
 
 
 @pytest.mark.broker
@@ -204,14 +220,17 @@ def test_a_host_id_is_one_level_of_a_topic(name: str) -> None:
 @pytest.mark.parametrize(
     ("payload", "denied"),
     [
-        (b'{"online":false,"timestamp":1}', True),
-        (b'{"online":true,"timestamp":1}', False),
-        (b'{"online":0}', False),
-        (b"OFFLINE", False),
-        (b"[false]", False),
-        (b"\xff", False),
-        (b"", False),
+        (b'{"online":false,"timestamp":1}', 1),
+        (b'{"online":false}', 0),
+        (b'{"online":false,"timestamp":"now"}', 0),
+        (b'{"online":false,"timestamp":9223372036854775808}', 0),
+        (b'{"online":true,"timestamp":1}', None),
+        (b'{"online":0}', None),
+        (b"OFFLINE", None),
+        (b"[false]", None),
+        (b"\xff", None),
+        (b"", None),
     ],
 )
-def test_only_a_false_denies(payload: bytes, denied: bool) -> None:
-    assert denies(payload) is denied
+def test_only_a_false_denies(payload: bytes, denied: int | None) -> None:
+    assert denied_at(payload) == denied
