@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import pickle
+from importlib import metadata
 from typing import TypeVar
-
-import sklearn
 
 from kit.errors import Invalid
 
 FORMAT = 2  # raise it whenever a fitted class or the meaning of a feature changes
+SKLEARN = metadata.version("scikit-learn")  # read, not imported: it takes a second
 T = TypeVar("T")
 
 
@@ -21,7 +21,7 @@ def dump(model: object) -> bytes:
     head = {
         "format": FORMAT,
         "class": type(model).__name__,
-        "sklearn": sklearn.__version__,
+        "sklearn": SKLEARN,
         "sha256": hashlib.sha256(body).hexdigest(),
     }
     return json.dumps(head).encode() + b"\n" + body
@@ -39,7 +39,7 @@ def load(data: bytes, expected: type[T]) -> T:
         found = {name: head[name] for name in ("format", "class", "sklearn", "sha256")}
     except (ValueError, TypeError, KeyError) as error:
         raise Invalid("This is no model file: its first line does not say what it is.") from error
-    wanted = {"format": FORMAT, "class": expected.__name__, "sklearn": sklearn.__version__}
+    wanted = {"format": FORMAT, "class": expected.__name__, "sklearn": SKLEARN}
     for name, value in wanted.items():
         if found[name] != value:
             raise Invalid(

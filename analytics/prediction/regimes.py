@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from sklearn.cluster import KMeans
-from sklearn.metrics import silhouette_score
 
 from analytics.definitions import Bools, Floats, Ints
 from analytics.prediction.threads import one_thread
@@ -95,6 +93,10 @@ def _held(z: Floats) -> Floats:
 @one_thread()
 def _clusters(scaled: Floats, seed: int) -> Any:
     """The clusters of settings that are clearly apart; None where there are none."""
+    # Here: whoever only reads a stored past imports this module, and should not wait for scikit-learn.
+    from sklearn.cluster import KMeans
+    from sklearn.metrics import silhouette_score
+
     if not scaled.shape[1] or len(scaled) < 50:
         return None
     sample = scaled[np.random.default_rng(seed).permutation(len(scaled))[:SAMPLE]]

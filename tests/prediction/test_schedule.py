@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from datetime import timedelta
 
 import pytest
@@ -69,3 +71,8 @@ def test_what_was_tried_is_due_again_by_the_stored_dates(db: Conn, world: tuple[
     for kind in schedule.KINDS:
         store.note_learning(db, kind, MODEL, "bearing", False, "a test")
     assert schedule.outlook(db, MODEL, END).at == END + schedule.RETRY
+
+
+def test_when_learning_is_due_is_told_without_waiting_for_scikit_learn() -> None:
+    program = "import sys, analytics.prediction.schedule, api.app; sys.exit('sklearn' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
