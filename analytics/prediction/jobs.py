@@ -36,6 +36,7 @@ log = logs.get(__name__)
 SCORE_SECONDS = 60.0
 LEARN_SECONDS = 10.0  # is the one that learns ready? …
 LOOK_SECONDS = 600.0  # … who is due? (at once after one that was ready)
+MOST_SECONDS = 86_400.0  # between two tries of one that is killed each time
 KEEP = timedelta(days=90)
 SETTLE = timedelta(minutes=15)  # the last hour of a step must have been received and rolled up …
 LAG_SECONDS = 10.0  # … which takes real time as well: where the clock runs fast, all would be late else
@@ -82,7 +83,9 @@ class Learner:
         self._dsn = dsn
         self._start = start or start_process
         self._running: subprocess.Popen[bytes] | None = None
+        self._model = ""  # that one's
         self._tried: dict[str, datetime] = {}
+        self._killed: dict[str, tuple[int, float]] = {}  # how often in a row, and not again before
         self._next = 0.0
 
     def look(self, conn: Conn) -> None:
@@ -90,8 +93,7 @@ class Learner:
         if self._running is not None:
             if self._running.poll() is None:
                 return
-            if self._running.returncode:
-                log.error("learning failed", code=self._running.returncode)
+            self._ended(self._running.returncode)
             self._running = None
             self._next = 0.0
         if time.monotonic() < self._next or waiting.held(conn):
@@ -102,14 +104,28 @@ class Learner:
             # What could not be learned from today's history can't be an hour later either.
             if now - self._tried.get(model, EPOCH) < RETRY:
                 continue
+            if time.monotonic() < self._killed.get(model, (0, 0.0))[1]:
+                continue
             if waiting.behind(conn, model):
                 self._next = 0.0
                 continue
             if reason := due(conn, model, now):
-                self._tried[model] = now
+                self._tried[model], self._model = now, model
                 log.info("learning", model=model, reason=reason)
                 self._running = self._start(self._dsn, model)
                 return
+
+    def _ended(self, code: int) -> None:
+        """One that was killed has said nothing of what there is to learn: it is tried again soon, unless it is killed
+        again and again, as it is where memory is short."""
+        times, _ = self._killed.pop(self._model, (0, 0.0))
+        if code < 0:
+            pause = min(LOOK_SECONDS * 2**times, MOST_SECONDS)
+            self._killed[self._model] = times + 1, time.monotonic() + pause
+            del self._tried[self._model]
+            log.error("learning was killed", model=self._model, signal=-code, again_in_seconds=pause)
+        elif code:
+            log.error("learning failed", model=self._model, code=code)
 
 
 def due(conn: Conn, model: str, now: datetime) -> str | None:
@@ -124,8 +140,11 @@ def due(conn: Conn, model: str, now: datetime) -> str | None:
     last = store.last_trained(conn, train.KIND, model)
     if last is None:
         return "never learned"
-    if store.last_tried(conn, life_train.KIND, model) is None:
+    lives = store.last_tried(conn, life_train.KIND, model)
+    if lives is None:
         return "remaining lives never learned"
+    if lives < last:
+        return "remaining lives not learned since"
     if now - last >= LEARN_AGAIN:
         return "a month has passed"
     if now - last < RETRY:

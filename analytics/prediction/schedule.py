@@ -62,8 +62,8 @@ def next_run(
         trained: the newest version of failure models; None: nothing was good enough to be kept.
         of_failures, of_lives: when each kind was last tried; None: never.
     """
-    if of_lives is None:
-        return now  # never got to its end
+    if of_lives is None or (trained is not None and of_lives < trained):
+        return now  # it never got to its end
     if trained is None:
         return max(of_lives, of_failures or of_lives) + RETRY
     return trained + LEARN_AGAIN

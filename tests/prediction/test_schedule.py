@@ -62,6 +62,7 @@ def test_what_gave_no_model_is_tried_again_a_day_later_and_what_did_a_month_late
     tried = END - timedelta(hours=5)
     assert schedule.next_run(END, None, None, None) == END
     assert schedule.next_run(END, tried, tried, None) == END, "it was killed between failures and lives"
+    assert schedule.next_run(END, tried, tried, tried - timedelta(days=30)) == END, "the same a month later"
     assert schedule.next_run(END, None, tried, tried) == tried + schedule.RETRY
     assert schedule.next_run(END, tried, tried, tried) == tried + schedule.LEARN_AGAIN
 

@@ -308,10 +308,11 @@ def test_a_model_of_another_version_is_left_out_and_nothing_is_written(
 class Ended:
     """A process that has ended well."""
 
-    returncode = 0
+    def __init__(self, code: int = 0) -> None:
+        self.returncode = code
 
     def poll(self) -> int:
-        return 0
+        return self.returncode
 
 
 def test_learning_is_started_once_when_there_is_enough_to_learn_from(
@@ -332,11 +333,35 @@ def test_learning_is_started_once_when_there_is_enough_to_learn_from(
     assert jobs.due(db, MODEL, END) == "remaining lives never learned"  # killed between the two
     store.note_learning(db, "remaining_life", MODEL, "bearing", False, "a test")
     assert jobs.due(db, MODEL, END) is None
+    set_clock(db, moment(START + 106 * DAY))
+    learn(db)
+    assert jobs.due(db, MODEL, moment(START + 106 * DAY)) == "remaining lives not learned since"
+    db.execute("update analytics.model_version set trained_at = %s", (END,))
     assert jobs.due(db, MODEL, moment(START + 106 * DAY)) == "a month has passed"
     db.execute(
         "delete from ingest.fault_event where code = %s and ts > %s", (stored.STOP, moment(START + 30 * DAY))
     )
     assert jobs.due(db, MODEL, moment(START + 106 * DAY)) is None  # twelve failures are too few
+
+
+def test_a_learning_that_was_killed_is_started_again_the_same_day_but_not_at_once(
+    db: Conn, dsn: str, world: tuple[History, Log], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[float] = []
+    seconds = 0.0
+
+    def start(_: str, model: str) -> subprocess.Popen[bytes]:
+        started.append(seconds)
+        return Ended(-9)  # type: ignore[return-value]
+
+    set_clock(db, END)
+    monkeypatch.setattr(jobs.time, "monotonic", lambda: seconds)
+    learner = jobs.Learner(dsn, start)
+    for seconds in range(0, 4000, 10):  # noqa: B007 - what the clock shows
+        learner.look(db)
+    first, second, third = started
+    assert (second - first, third - second) == pytest.approx((600, 1200), abs=610)
+    assert third - second > second - first
 
 
 def test_a_live_error_that_has_grown_asks_for_learning(db: Conn, world: tuple[History, Log]) -> None:
