@@ -134,6 +134,11 @@ class Connection(asyncio.BufferedProtocol):
         assert self._transport is not None
         self._transport.close()
 
+    def abort(self) -> None:
+        """End the connection whatever is still to be sent."""
+        if self._transport is not None:
+            self._transport.abort()
+
     def overdue(self, now: float) -> bool:
         """True when the device was silent longer than allowed."""
         if self.device is None:

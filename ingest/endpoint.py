@@ -137,6 +137,8 @@ class Endpoint:
         for connection in list(self._connections):
             connection.close(Reason.SHUTTING_DOWN, "endpoint_stopped")
         await asyncio.sleep(0.05)
+        for connection in list(self._connections):  # who does not take its last words
+            connection.abort()
         await asyncio.to_thread(self.pulse.stop)
         log.info("stopped", stored=self.pipeline.counts.stored)
 

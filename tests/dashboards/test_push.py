@@ -103,8 +103,9 @@ def test_without_a_grafana_the_settings_to_make_are_named() -> None:
         push(Settings.model_validate({"grafana": {"url": "localhost", "token": "x"}}))
 
 
-def test_a_grafana_that_is_away_is_unavailable(grafana: Grafana) -> None:
-    settings = grafana.settings
-    grafana.server_close()
+def test_a_grafana_that_is_away_is_unavailable() -> None:
+    away = Grafana()
+    settings = away.settings
+    away.server_close()
     with pytest.raises(Unavailable, match="does not answer"):
         push(settings)
