@@ -16,7 +16,7 @@ from kit import clock, logs, settings
 from kit.database import connect, url
 from kit.process import die_with_parent
 
-log = logs.get(__name__)
+log = logs.get("analytics.prediction.learn")  # not __main__, which it is
 ROLE = "meantime_analytics"
 
 
