@@ -74,13 +74,14 @@ class AtBroker:
             elsewhere(publish, broker.port, load, None, LINES, WINDOW)
             with door("ingest.collector", self._settings(broker)) as pid:
                 self.bench.wait(1)
-                first, *before = self._spent(pid)
+                first, *before = self._spent(pid, broker)
                 self.bench.wait(load.count)
-                last, *after = self._spent(pid)
+                last, *after = self._spent(pid, broker)
             self.bench.check(load.count)
         finally:
             broker.stop()
-        for name, then, now in zip(("collector", "collector_postgres"), before, after, strict=True):
+        names = ("collector", "collector_postgres", "collector_mosquitto")
+        for name, then, now in zip(names, before, after, strict=True):
             emit(f"ingest.cpu_us_per_message.{name}.k{load.k}", (now - then) / (last - first) * 1e6, "µs")
         return self.bench.door_rate()
 
@@ -104,9 +105,9 @@ class AtBroker:
         where = Collector(host="127.0.0.1", port=broker.port, client_id="meantime")
         return self.bench.settings(collector=where)
 
-    def _spent(self, pid: int) -> tuple[int, float, float]:
-        """Rows stored so far, and CPU seconds of the collector and of PostgreSQL."""
-        return self.bench.stored(), cpu(pid), cpu_of_children(self.bench.pid)
+    def _spent(self, pid: int, broker: Broker) -> tuple[int, float, float, float]:
+        """Rows stored so far, and CPU seconds of the collector, of PostgreSQL and of the broker."""
+        return self.bench.stored(), cpu(pid), cpu_of_children(self.bench.pid), cpu(broker.process.pid)
 
     def _reader(self, load: Load) -> float:
         broker = Broker(self.bench.folder)
