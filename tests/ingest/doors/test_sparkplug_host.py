@@ -60,6 +60,15 @@ def observer(broker: Broker) -> Iterator[Observer]:
     watching.leave()
 
 
+@pytest.fixture
+def online(collector: Start, observer: Observer) -> Process:
+    """A collector that has said that its host `plant` is there."""
+    process = collector(sparkplug_host="plant")
+    process.start()
+    until(lambda: observer.states() == [True], "online")
+    return process
+
+
 def retained(port: int) -> dict[str, Any]:
     """What an edge node that connects now is told."""
     late = Observer(port, "late")
@@ -72,19 +81,16 @@ def retained(port: int) -> dict[str, Any]:
 
 @pytest.mark.broker
 def test_the_host_is_online_while_the_collector_lives_and_offline_once_it_is_killed(
-    collector: Start,
+    online: Process,
     broker: Broker,
     observer: Observer,
 ) -> None:
-    process = collector(sparkplug_host="plant")
-    process.start()
-    until(lambda: observer.states() == [True], "online")
     assert retained(broker.port) == observer.seen[0]
-    process.kill()
+    online.kill()
     until(lambda: observer.states() == [True, False], "offline by the will")
     assert observer.seen[1]["timestamp"] == observer.seen[0]["timestamp"]
     assert retained(broker.port)["online"] is False
-    process.start()  # the session has kept what was said meanwhile: that will
+    online.start()  # the session has kept what was said meanwhile: that will
     until(lambda: observer.states()[2:3] == [True], "online again")
     until(lambda: retained(broker.port)["online"], "online for those who come late")
     assert observer.seen[2]["timestamp"] > observer.seen[0]["timestamp"]
@@ -92,13 +98,11 @@ def test_the_host_is_online_while_the_collector_lives_and_offline_once_it_is_kil
 
 @pytest.mark.broker
 def test_whoever_says_that_the_host_is_offline_is_answered(
-    collector: Start,
+    online: Process,
     broker: Broker,
     observer: Observer,
     db: Conn,
 ) -> None:
-    collector(sparkplug_host="plant").start()
-    until(lambda: observer.states() == [True], "online")
     observer.client.publish(TOPIC, json.dumps({"online": False, "timestamp": 1}), qos=1, retain=True)
     until(lambda: observer.states() == [True, False, True], "the answer")
     assert observer.seen[2] == observer.seen[0]
@@ -109,30 +113,24 @@ def test_whoever_says_that_the_host_is_offline_is_answered(
 
 @pytest.mark.broker
 def test_a_denial_of_a_later_time_is_answered_with_that_time_which_edge_nodes_do_not_ignore(
-    collector: Start,
+    online: Process,
     observer: Observer,
 ) -> None:
-    process = collector(sparkplug_host="plant")
-    process.start()
-    until(lambda: observer.states() == [True], "online")
     later = observer.seen[0]["timestamp"] + 3_600_000  # by a clock that is fast
     observer.client.publish(TOPIC, json.dumps({"online": False, "timestamp": later}), qos=1, retain=True)
     until(lambda: observer.states() == [True, False, True], "the answer")
-    assert process.stop() == 0
+    assert online.stop() == 0
     until(lambda: observer.states() == [True, False, True, False], "offline")
     assert [state["timestamp"] for state in observer.seen[1:]] == [later, later, later]
 
 
 @pytest.mark.broker
 def test_a_collector_that_is_told_to_stop_says_that_its_host_leaves(
-    collector: Start,
+    online: Process,
     broker: Broker,
     observer: Observer,
 ) -> None:
-    process = collector(sparkplug_host="plant")
-    process.start()
-    until(lambda: observer.states() == [True], "online")
-    assert process.stop() == 0
+    assert online.stop() == 0
     until(lambda: observer.states() == [True, False], "offline")
     assert observer.seen[1]["timestamp"] > observer.seen[0]["timestamp"]  # its own word, not the will
 
